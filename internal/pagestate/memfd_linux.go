@@ -1,0 +1,344 @@
+//go:build amd64 || arm64 || riscv64
+
+package pagestate
+
+import (
+	"encoding/binary"
+	"fmt"
+	"os"
+	"slices"
+
+	"golang.org/x/sys/unix"
+)
+
+const (
+	// keepMax is the number of pages that stay private in the guest after their
+	// content went into the base (Userfault alone can tell them from dirty ones).
+	// The next write to such a page is a cheap fault instead of a copy; the price
+	// is the page twice. 16 MiB.
+	keepMax = 4096
+
+	// manyRuns is where one call over all of memory beats one call for each run.
+	manyRuns = 64
+
+	// seals let nobody but the view that is mapped already write the base, and
+	// nobody change its length: PROTOCOL rule 9.
+	seals = unix.F_SEAL_FUTURE_WRITE | unix.F_SEAL_SHRINK | unix.F_SEAL_GROW | unix.F_SEAL_SEAL
+)
+
+// osPages is how many of our pages the kernel's page holds: 1, or 4 or 16 on
+// some arm64 systems.
+var osPages = uint32(max(os.Getpagesize()/PageSize, 1))
+
+// memfdBackend has the base in a memfd: the guest maps it private, view shared.
+type memfdBackend struct {
+	kind Kind
+	fd   int
+	mem  []byte // guest mapping: all of the reservation, accessible up to size
+	view []byte // the base, writable through this mapping alone
+	size uint64
+
+	kept int // upper bound of the pages that are private but equal to the base
+	vec  []pageRegion
+	buf  []byte // of pagemap entries
+	runs []run  // the last scan's
+}
+
+var _ backend = (*memfdBackend)(nil)
+
+func newMemfd(kind Kind, maxSize uint64) (_ *memfdBackend, err error) {
+	if maxSize%uint64(os.Getpagesize()) != 0 {
+		return nil, fmt.Errorf("maximum of %d bytes is no multiple of the kernel's page", maxSize)
+	}
+	if err := openKernel(kind); err != nil {
+		return nil, err
+	}
+	b := &memfdBackend{kind: kind, fd: -1}
+	defer func() {
+		if err != nil {
+			b.free()
+		}
+	}()
+	if b.fd, err = unix.MemfdCreate("guest", unix.MFD_CLOEXEC|unix.MFD_ALLOW_SEALING); err != nil {
+		return nil, fmt.Errorf("memfd_create: %w", err)
+	}
+	// The whole length now, sparse, so that growth only makes more of it accessible.
+	if err = unix.Ftruncate(b.fd, int64(maxSize)); err != nil {
+		return nil, fmt.Errorf("extend memfd: %w", err)
+	}
+	if b.view, err = unix.Mmap(b.fd, 0, int(maxSize), unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED|unix.MAP_NORESERVE); err != nil {
+		return nil, fmt.Errorf("map base: %w", err)
+	}
+	if _, err = unix.FcntlInt(uintptr(b.fd), unix.F_ADD_SEALS, seals); err != nil {
+		return nil, fmt.Errorf("seal memfd: %w", err)
+	}
+	if b.mem, err = unix.Mmap(b.fd, 0, int(maxSize), unix.PROT_NONE, unix.MAP_PRIVATE|unix.MAP_NORESERVE); err != nil {
+		return nil, fmt.Errorf("map memory: %w", err)
+	}
+	if kind == Userfault {
+		if err = uffdRegister(b.mem); err != nil {
+			return nil, fmt.Errorf("register memory with userfaultfd: %w", err)
+		}
+	}
+	return b, nil
+}
+
+func (b *memfdBackend) grow(size uint64) (mem, base []byte, err error) {
+	if size > b.size {
+		n := roundUp(size)
+		if err := unix.Mprotect(b.mem[:n], unix.PROT_READ|unix.PROT_WRITE); err != nil {
+			return nil, nil, fmt.Errorf("make %d bytes accessible: %w", n, err)
+		}
+		b.size = size
+	}
+	return b.mem[:size:size], b.view[:size:size], nil
+}
+
+// roundUp rounds a size up to the kernel's page.
+func roundUp(size uint64) uint64 {
+	n := uint64(osPages) * PageSize
+	return (size + n - 1) / n * n
+}
+
+func (b *memfdBackend) candidates() (runs []run, err error) {
+	if b.size == 0 {
+		return nil, nil
+	}
+	b.runs = b.runs[:0]
+	if b.kind == Pagemap {
+		b.runs, err = b.readPagemap(b.runs, roundUp(b.size), isPrivate)
+	} else {
+		b.runs, err = b.scan(b.runs, roundUp(b.size))
+	}
+	if err != nil {
+		return nil, err
+	}
+	return b.runs, nil
+}
+
+// scan asks the kernel for the private pages of the first size bytes; under
+// userfaultfd only for those written since they were last protected.
+//
+// Nothing has to be protected beforehand: a page that was only read belongs to
+// the memfd and does not match, so neither a restore nor growth costs anything.
+func (b *memfdBackend) scan(runs []run, size uint64) ([]run, error) {
+	if b.vec == nil {
+		b.vec = make([]pageRegion, 2048)
+	}
+	begin := addrOf(b.mem)
+	for at := begin; at < begin+uintptr(size); {
+		n, err := pagemapScan(b.kind == Userfault, at, begin+uintptr(size), b.vec, false)
+		if err != nil {
+			return nil, fmt.Errorf("scan memory: %w", err)
+		}
+		for _, reg := range b.vec[:n] {
+			r := run{uint32((uintptr(reg.start) - begin) / PageSize), uint32((uintptr(reg.end) - begin) / PageSize)}
+			if k := len(runs); k > 0 && runs[k-1].end == r.start {
+				runs[k-1].end = r.end
+			} else {
+				runs = append(runs, r)
+			}
+		}
+		if n < len(b.vec) {
+			break
+		}
+		// Not from walk_end, which is wrong when there are many regions.
+		at = uintptr(b.vec[n-1].end)
+	}
+	return runs, nil
+}
+
+// readPagemap returns the pages among the first size bytes whose entry matches.
+func (b *memfdBackend) readPagemap(runs []run, size uint64, match func(uint64) bool) ([]run, error) {
+	if b.buf == nil {
+		b.buf = make([]byte, 64<<10)
+	}
+	osPage := uint64(osPages) * PageSize
+	first := uint64(addrOf(b.mem)) / osPage
+	for at, n := uint64(0), size/osPage; at < n; {
+		want := min(n-at, uint64(len(b.buf)/8))
+		if k, err := unix.Pread(kernel.pagemap, b.buf[:want*8], int64(first+at)*8); err != nil || k != int(want*8) {
+			return nil, fmt.Errorf("read pagemap (%d of %d bytes): %w", k, want*8, err)
+		}
+		for i := range want {
+			if e := b.buf[i*8 : i*8+8]; match(binary.NativeEndian.Uint64(e)) {
+				p := uint32(at+i) * osPages
+				for q := range osPages {
+					runs = addPage(runs, p+q)
+				}
+			}
+		}
+		at += want
+	}
+	return runs, nil
+}
+
+// isPrivate tells from a pagemap entry whether the mapping has its own copy of
+// the page. Bit 61 says that the page belongs to a file. A marker that userfaultfd
+// leaves for a page which was never touched, or was dropped, reads as swapped (62)
+// and protected (57), and is no page at all.
+func isPrivate(entry uint64) bool {
+	const protected, file, swapped, present = 1 << 57, 1 << 61, 1 << 62, 1 << 63
+	if entry&swapped != 0 && entry&protected != 0 {
+		return false
+	}
+	return entry&(swapped|present) != 0 && entry&file == 0
+}
+
+func (b *memfdBackend) rebase(dirty []run) error {
+	for _, r := range dirty {
+		copy(span(b.view, r), span(b.mem, r))
+	}
+	if b.kind != Userfault {
+		return b.drop(dirty)
+	}
+	b.kept += countPages(dirty)
+	if b.kept > keepMax {
+		b.kept = 0
+		return b.advise(b.mem[:roundUp(b.size)], unix.MADV_DONTNEED)
+	}
+	return b.protect(dirty)
+}
+
+// protect arms the runs again, so that they count as dirty from their next write.
+func (b *memfdBackend) protect(runs []run) error {
+	if len(runs) == 0 {
+		return nil
+	}
+	if len(runs) > manyRuns {
+		begin := addrOf(b.mem)
+		if _, err := pagemapScan(true, begin, begin+uintptr(roundUp(b.size)), nil, true); err != nil {
+			return fmt.Errorf("protect memory: %w", err)
+		}
+		return nil
+	}
+	for _, r := range runs {
+		if err := uffdProtect(span(b.mem, r)); err != nil {
+			return fmt.Errorf("protect pages %d to %d: %w", r.start, r.end, err)
+		}
+	}
+	return nil
+}
+
+// drop throws the private copies of the runs away; the base shows in their place.
+func (b *memfdBackend) drop(runs []run) error {
+	if len(runs) > manyRuns {
+		// Every other page is equal to the base, so dropping them too loses nothing.
+		b.kept = 0
+		return b.advise(b.mem[:roundUp(b.size)], unix.MADV_DONTNEED)
+	}
+	for _, r := range runs {
+		if err := b.advise(span(b.mem, r), unix.MADV_DONTNEED); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (b *memfdBackend) advise(mem []byte, advice int) error {
+	if err := unix.Madvise(mem, advice); err != nil {
+		return fmt.Errorf("madvise %d bytes: %w", len(mem), err)
+	}
+	return nil
+}
+
+func (b *memfdBackend) rollback(dirty []run) error { return b.drop(dirty) }
+
+func (b *memfdBackend) writing(pages []run) {
+	// Fault the view in with one call for a long run instead of once a page.
+	// Only speed depends on it.
+	for _, r := range pages {
+		if r.len() >= 16 {
+			_ = unix.Madvise(span(b.view, wide(r)), unix.MADV_POPULATE_WRITE)
+		}
+	}
+}
+
+// wide extends a run to whole pages of the kernel.
+func wide(r run) run {
+	if osPages == 1 {
+		return r
+	}
+	return run{r.start / osPages * osPages, (r.end + osPages - 1) / osPages * osPages}
+}
+
+// written drops what may be private of the pages: though their content was equal
+// to the base, there are kept ones, and those written with what they held before.
+func (b *memfdBackend) written(pages []run) {
+	if osPages > 1 {
+		pages = slices.Clone(pages)
+		for i := range pages {
+			pages[i] = wide(pages[i])
+		}
+		pages = mergeRuns(pages)
+	}
+	if b.drop(pages) == nil {
+		return
+	}
+	// A kernel that will not drop them (locked memory) leaves them to be copied.
+	for _, r := range pages {
+		copy(span(b.mem, r), span(b.view, r))
+	}
+}
+
+// populated returns the extents of the memfd and the private pages.
+func (b *memfdBackend) populated() ([]run, error) {
+	private, err := b.candidates()
+	if err != nil {
+		return nil, err
+	}
+	runs := slices.Clone(private)
+	for at := int64(0); at < int64(b.size); {
+		start, err := unix.Seek(b.fd, at, unix.SEEK_DATA)
+		if err == unix.ENXIO { //nolint:errorlint // a plain errno
+			break
+		}
+		if err != nil {
+			return nil, fmt.Errorf("find data in memfd: %w", err)
+		}
+		end, err := unix.Seek(b.fd, start, unix.SEEK_HOLE)
+		if err != nil {
+			return nil, fmt.Errorf("find hole in memfd: %w", err)
+		}
+		if start < int64(b.size) {
+			end = min(end, int64(b.size))
+			runs = append(runs, run{uint32(start / PageSize), uint32((end + PageSize - 1) / PageSize)})
+		}
+		at = end
+	}
+	return mergeRuns(runs), nil
+}
+
+func (b *memfdBackend) adopt(old backend, size uint64) (mem, base []byte, err error) {
+	o := old.(*memfdBackend)
+	// A mapping over the old one loses its registration: map first, register then,
+	// all but the accessible part without access as before.
+	if err := remap(b.mem, o.fd, size); err != nil {
+		return nil, nil, fmt.Errorf("map the base: %w", err)
+	}
+	if b.kind == Userfault {
+		if err := uffdRegister(b.mem); err != nil {
+			// Back to what was, minus what the instance had written.
+			return nil, nil, fmt.Errorf("register memory with userfaultfd: %w", err)
+		}
+	}
+	// The old one gets the fresh memfd, so that both can be freed alike.
+	b.fd, o.fd = o.fd, b.fd
+	b.view, o.view = o.view, b.view
+	b.kept, b.size = 0, size
+	return b.mem[:size:size], b.view[:size:size], nil
+}
+
+func (b *memfdBackend) free() {
+	// None of these fails for what this file opened and mapped.
+	if b.mem != nil {
+		_ = unix.Munmap(b.mem)
+	}
+	if b.view != nil {
+		_ = unix.Munmap(b.view)
+	}
+	if b.fd >= 0 {
+		_ = unix.Close(b.fd)
+	}
+	b.mem, b.view, b.fd, b.size = nil, nil, -1, 0
+}
