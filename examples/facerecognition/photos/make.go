@@ -1,13 +1,14 @@
 //go:build ignore
 
-// Make scales the sample photos of @vladmandic/face-api down to 1280 pixels in
-// width, with everything but the picture itself left out of the files:
+// Make prepares the sample photos. With the npm package @vladmandic/face-api
+// 1.7.15 unpacked in the folder package:
 //
-//	npm pack @vladmandic/face-api@1.7.15 && tar xzf vladmandic-face-api-1.7.15.tgz
-//	go run make.go package/demo/sample*.jpg
+//	go run make.go package/demo/sample*.jpg   scale them to 1280 pixels in width
+//	go run make.go -known                     cut ../known out of the scaled ones
+//	go run make.go -raw sample*.jpg           write their pixels as PPM files
 //
-// With -raw it writes the pixels of the scaled photos as PPM files instead,
-// for the script that computes reference values (../testdata/reference.js).
+// Nothing but the pixels is kept of a file. The raw pixels are for the script
+// that computes reference values, ../testdata/reference.js.
 package main
 
 import (
@@ -25,9 +26,27 @@ import (
 
 const width = 1280
 
+// people are the faces that become photos of known people: the names are made
+// up, and the box is the face's in the scaled photo.
+var people = []struct {
+	name, photo string
+	x, y, side  int
+}{
+	{"anna", "sample1.jpg", 949, 142, 200},
+	{"bea", "sample3.jpg", 668, 167, 210},
+	{"clara", "sample5.jpg", 898, 279, 200},
+	{"dora", "sample6.jpg", 125, 346, 210},
+}
+
 func main() {
 	raw := flag.Bool("raw", false, "write the pixels of already scaled photos as PPM")
+	known := flag.Bool("known", false, "cut the known people out of the scaled photos")
 	flag.Parse()
+	if *known {
+		if err := cutKnown(); err != nil {
+			log.Fatal(err)
+		}
+	}
 	for _, name := range flag.Args() {
 		convert := scaled
 		if *raw {
@@ -37,6 +56,41 @@ func main() {
 			log.Fatalf("%s: %v", name, err)
 		}
 	}
+}
+
+// cutKnown writes ../known/NAME.jpg: the face and as much again around it,
+// mirrored and smaller, so that it is not the same picture as the photo's.
+func cutKnown() error {
+	const side = 400
+	for _, p := range people {
+		img, err := read(p.photo)
+		if err != nil {
+			return err
+		}
+		out := image.NewRGBA(image.Rect(0, 0, side, side))
+		for y := range side {
+			for x := range side {
+				sx := p.x - p.side*3/4 + (side-1-x)*p.side*5/2/side
+				sy := p.y - p.side*3/4 + y*p.side*5/2/side
+				out.Set(x, y, img.At(sx, sy))
+			}
+		}
+		if err := write(filepath.Join("..", "known", p.name+".jpg"), out); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func write(name string, img image.Image) error {
+	f, err := os.Create(name)
+	if err != nil {
+		return err
+	}
+	if err := jpeg.Encode(f, img, &jpeg.Options{Quality: 85}); err != nil {
+		return err
+	}
+	return f.Close()
 }
 
 func read(name string) (image.Image, error) {
@@ -60,14 +114,7 @@ func scaled(name string) error {
 			out.Set(x, y, mean(img, b, x, y))
 		}
 	}
-	f, err := os.Create(filepath.Base(name))
-	if err != nil {
-		return err
-	}
-	if err := jpeg.Encode(f, out, &jpeg.Options{Quality: 85}); err != nil {
-		return err
-	}
-	return f.Close()
+	return write(filepath.Base(name), out)
 }
 
 // mean averages a source pixel's area with four samples per axis.
