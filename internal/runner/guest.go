@@ -53,44 +53,42 @@ func (g *guest) Bytes() []byte {
 
 // loadGuest parses and rewrites a module. A module that cannot be offloaded is
 // kept as it is, with the reason.
-func loadGuest(original []byte, role rewrite.Role, offload []string) (*guest, []rewrite.Candidate, error) {
+func loadGuest(original []byte, role rewrite.Role, offload []string) (*guest, error) {
 	g := &guest{original: original, sum: sha256.Sum256(original)}
-	m, err := wasmbin.Parse(original)
+	m, err := wasmbin.Parse(original, wasmbin.Limits{})
 	if err != nil {
-		return nil, nil, &Unsupported{Reason: err.Error()}
+		return nil, &Unsupported{Reason: err.Error()}
 	}
 	g.module = m
-	if err := checkImports(m); err != nil {
-		return nil, nil, err
+	if rewrite.Rewritten(m) {
+		return nil, &Unsupported{Reason: rewrite.ErrRewritten.Error()}
 	}
-	analysis, err := callgraph.Analyse(m)
+	if err := CheckImports(m); err != nil {
+		return nil, err
+	}
+	graph, err := callgraph.Analyze(m)
 	if err != nil {
-		return nil, nil, &Unsupported{Reason: err.Error()}
+		return nil, &Unsupported{Reason: err.Error()}
 	}
-	if g.pinned = analysis.Pinned(); g.pinned != "" {
-		return g, nil, nil
-	}
-	opts := rewrite.Options{Role: role, App: appModule}
+	opts := rewrite.Options{Role: role}
 	if role == rewrite.Device {
-		if opts.Candidates, err = analysis.Candidates(callgraph.Options{Add: offload}); err != nil {
-			return nil, nil, err
+		chosen, err := graph.Candidates(callgraph.Options{Add: offload})
+		if err != nil {
+			return nil, err
 		}
+		opts.Candidates, opts.Entries = chosen.Indices(), chosen.Entries()
 	}
-	g.out, err = rewrite.Rewrite(m, opts)
-	if err != nil {
-		return nil, nil, fmt.Errorf("rewrite module: %w", err)
+	if g.pinned = graph.Reason(); g.pinned != "" {
+		return g, nil
 	}
-	return g, g.out.Candidates, nil
+	if g.out, err = rewrite.Rewrite(m, opts); err != nil {
+		return nil, fmt.Errorf("rewrite module: %w", err)
+	}
+	return g, nil
 }
 
-// appModule is the name that the glue module imports the application's table by.
-const appModule = "app"
-
-// hostModule is the name of the stubs' host functions.
-const hostModule = "cc"
-
-// checkImports names every import that nothing here provides.
-func checkImports(m *wasmbin.Module) error {
+// CheckImports names every import that nothing here provides.
+func CheckImports(m *wasmbin.Module) error {
 	known := map[string]bool{}
 	for fn := wasi.Fn(1); fn.Valid(); fn++ {
 		known[fn.String()] = true
@@ -142,8 +140,7 @@ type guestConfig struct {
 	Tracker  pagestate.Kind
 	MaxPages uint32 // 64 KiB pages; memory.grow fails past it
 	Warn     func(error)
-	Stubs    []engine.HostFunc // of hostModule; device role only
-	Adopt    *pagestate.Space  // take over the images of a discarded instance
+	Stubs    []engine.HostFunc // what the stubs call; device role only
 }
 
 // compile prepares the engine and the guest's code; no memory exists yet.
@@ -168,7 +165,7 @@ func (g *guest) compile(ctx context.Context, c guestConfig) (err error) {
 		return err
 	}
 	if len(c.Stubs) > 0 {
-		if err := g.eng.Host(ctx, hostModule, c.Stubs); err != nil {
+		if err := g.eng.Host(ctx, g.out.HostModule, c.Stubs); err != nil {
 			return err
 		}
 	}
@@ -255,7 +252,7 @@ func (g *guest) instantiate(ctx context.Context) (err error) {
 	if err != nil {
 		return fmt.Errorf("compile glue: %w", err)
 	}
-	_, err = g.eng.Instantiate(ctx, glue, "", engine.Link{Name: appModule, Instance: g.inst})
+	_, err = g.eng.Instantiate(ctx, glue, "", engine.Link{Name: g.out.AppModule, Instance: g.inst})
 	return err
 }
 

@@ -737,11 +737,15 @@ func (x *Unpair) GetReason() string {
 
 // LinkState tells a device's runner that the link went or came back.
 type LinkState struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Up            bool                   `protobuf:"varint,1,opt,name=up,proto3" json:"up,omitempty"`
-	Text          string                 `protobuf:"bytes,2,opt,name=text,proto3" json:"text,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Up    bool                   `protobuf:"varint,1,opt,name=up,proto3" json:"up,omitempty"`
+	Text  string                 `protobuf:"bytes,2,opt,name=text,proto3" json:"text,omitempty"`
+	// What the link was measured to do; 0: not known yet.
+	RttSeconds         float64 `protobuf:"fixed64,3,opt,name=rtt_seconds,json=rttSeconds,proto3" json:"rtt_seconds,omitempty"`
+	UpBytesPerSecond   float64 `protobuf:"fixed64,4,opt,name=up_bytes_per_second,json=upBytesPerSecond,proto3" json:"up_bytes_per_second,omitempty"`
+	DownBytesPerSecond float64 `protobuf:"fixed64,5,opt,name=down_bytes_per_second,json=downBytesPerSecond,proto3" json:"down_bytes_per_second,omitempty"`
+	unknownFields      protoimpl.UnknownFields
+	sizeCache          protoimpl.SizeCache
 }
 
 func (x *LinkState) Reset() {
@@ -788,6 +792,73 @@ func (x *LinkState) GetText() string {
 	return ""
 }
 
+func (x *LinkState) GetRttSeconds() float64 {
+	if x != nil {
+		return x.RttSeconds
+	}
+	return 0
+}
+
+func (x *LinkState) GetUpBytesPerSecond() float64 {
+	if x != nil {
+		return x.UpBytesPerSecond
+	}
+	return 0
+}
+
+func (x *LinkState) GetDownBytesPerSecond() float64 {
+	if x != nil {
+		return x.DownBytesPerSecond
+	}
+	return 0
+}
+
+// Event tells a runner's manager what it did, for reports. It never leaves
+// the machine, so its content is the program's own.
+type Event struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Json          []byte                 `protobuf:"bytes,1,opt,name=json,proto3" json:"json,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Event) Reset() {
+	*x = Event{}
+	mi := &file_wire_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Event) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Event) ProtoMessage() {}
+
+func (x *Event) ProtoReflect() protoreflect.Message {
+	mi := &file_wire_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Event.ProtoReflect.Descriptor instead.
+func (*Event) Descriptor() ([]byte, []int) {
+	return file_wire_proto_rawDescGZIP(), []int{9}
+}
+
+func (x *Event) GetJson() []byte {
+	if x != nil {
+		return x.Json
+	}
+	return nil
+}
+
 type RunOpen struct {
 	state          protoimpl.MessageState `protogen:"open.v1"`
 	ModuleSha256   []byte                 `protobuf:"bytes,1,opt,name=module_sha256,json=moduleSha256,proto3" json:"module_sha256,omitempty"`          // 32 bytes, of the original module
@@ -800,7 +871,7 @@ type RunOpen struct {
 
 func (x *RunOpen) Reset() {
 	*x = RunOpen{}
-	mi := &file_wire_proto_msgTypes[9]
+	mi := &file_wire_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -812,7 +883,7 @@ func (x *RunOpen) String() string {
 func (*RunOpen) ProtoMessage() {}
 
 func (x *RunOpen) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[9]
+	mi := &file_wire_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -825,7 +896,7 @@ func (x *RunOpen) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RunOpen.ProtoReflect.Descriptor instead.
 func (*RunOpen) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{9}
+	return file_wire_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *RunOpen) GetModuleSha256() []byte {
@@ -865,7 +936,7 @@ type ModuleWant struct {
 
 func (x *ModuleWant) Reset() {
 	*x = ModuleWant{}
-	mi := &file_wire_proto_msgTypes[10]
+	mi := &file_wire_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -877,7 +948,7 @@ func (x *ModuleWant) String() string {
 func (*ModuleWant) ProtoMessage() {}
 
 func (x *ModuleWant) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[10]
+	mi := &file_wire_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -890,7 +961,7 @@ func (x *ModuleWant) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ModuleWant.ProtoReflect.Descriptor instead.
 func (*ModuleWant) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{10}
+	return file_wire_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *ModuleWant) GetChunks() []uint32 {
@@ -911,7 +982,7 @@ type ModuleChunk struct {
 
 func (x *ModuleChunk) Reset() {
 	*x = ModuleChunk{}
-	mi := &file_wire_proto_msgTypes[11]
+	mi := &file_wire_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -923,7 +994,7 @@ func (x *ModuleChunk) String() string {
 func (*ModuleChunk) ProtoMessage() {}
 
 func (x *ModuleChunk) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[11]
+	mi := &file_wire_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -936,7 +1007,7 @@ func (x *ModuleChunk) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ModuleChunk.ProtoReflect.Descriptor instead.
 func (*ModuleChunk) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{11}
+	return file_wire_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *ModuleChunk) GetIndex() uint32 {
@@ -969,7 +1040,7 @@ type RunReady struct {
 
 func (x *RunReady) Reset() {
 	*x = RunReady{}
-	mi := &file_wire_proto_msgTypes[12]
+	mi := &file_wire_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -981,7 +1052,7 @@ func (x *RunReady) String() string {
 func (*RunReady) ProtoMessage() {}
 
 func (x *RunReady) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[12]
+	mi := &file_wire_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -994,7 +1065,7 @@ func (x *RunReady) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RunReady.ProtoReflect.Descriptor instead.
 func (*RunReady) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{12}
+	return file_wire_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *RunReady) GetCompileNanos() uint64 {
@@ -1013,7 +1084,7 @@ type RunClose struct {
 
 func (x *RunClose) Reset() {
 	*x = RunClose{}
-	mi := &file_wire_proto_msgTypes[13]
+	mi := &file_wire_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1025,7 +1096,7 @@ func (x *RunClose) String() string {
 func (*RunClose) ProtoMessage() {}
 
 func (x *RunClose) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[13]
+	mi := &file_wire_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1038,7 +1109,7 @@ func (x *RunClose) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RunClose.ProtoReflect.Descriptor instead.
 func (*RunClose) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{13}
+	return file_wire_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *RunClose) GetReason() string {
@@ -1058,7 +1129,7 @@ type Image struct {
 
 func (x *Image) Reset() {
 	*x = Image{}
-	mi := &file_wire_proto_msgTypes[14]
+	mi := &file_wire_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1070,7 +1141,7 @@ func (x *Image) String() string {
 func (*Image) ProtoMessage() {}
 
 func (x *Image) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[14]
+	mi := &file_wire_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1083,7 +1154,7 @@ func (x *Image) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Image.ProtoReflect.Descriptor instead.
 func (*Image) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{14}
+	return file_wire_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *Image) GetKind() ImageKind {
@@ -1121,7 +1192,7 @@ type Call struct {
 
 func (x *Call) Reset() {
 	*x = Call{}
-	mi := &file_wire_proto_msgTypes[15]
+	mi := &file_wire_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1133,7 +1204,7 @@ func (x *Call) String() string {
 func (*Call) ProtoMessage() {}
 
 func (x *Call) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[15]
+	mi := &file_wire_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1146,7 +1217,7 @@ func (x *Call) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Call.ProtoReflect.Descriptor instead.
 func (*Call) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{15}
+	return file_wire_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *Call) GetBase() *Image {
@@ -1249,7 +1320,7 @@ type PageHashes struct {
 
 func (x *PageHashes) Reset() {
 	*x = PageHashes{}
-	mi := &file_wire_proto_msgTypes[16]
+	mi := &file_wire_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1261,7 +1332,7 @@ func (x *PageHashes) String() string {
 func (*PageHashes) ProtoMessage() {}
 
 func (x *PageHashes) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[16]
+	mi := &file_wire_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1274,7 +1345,7 @@ func (x *PageHashes) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PageHashes.ProtoReflect.Descriptor instead.
 func (*PageHashes) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{16}
+	return file_wire_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *PageHashes) GetMemoryBytes() uint64 {
@@ -1292,7 +1363,7 @@ type NeedBase struct {
 
 func (x *NeedBase) Reset() {
 	*x = NeedBase{}
-	mi := &file_wire_proto_msgTypes[17]
+	mi := &file_wire_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1304,7 +1375,7 @@ func (x *NeedBase) String() string {
 func (*NeedBase) ProtoMessage() {}
 
 func (x *NeedBase) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[17]
+	mi := &file_wire_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1317,7 +1388,7 @@ func (x *NeedBase) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NeedBase.ProtoReflect.Descriptor instead.
 func (*NeedBase) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{17}
+	return file_wire_proto_rawDescGZIP(), []int{18}
 }
 
 // NeedPages lists the pages that are missing, as runs: first, count, first,
@@ -1331,7 +1402,7 @@ type NeedPages struct {
 
 func (x *NeedPages) Reset() {
 	*x = NeedPages{}
-	mi := &file_wire_proto_msgTypes[18]
+	mi := &file_wire_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1343,7 +1414,7 @@ func (x *NeedPages) String() string {
 func (*NeedPages) ProtoMessage() {}
 
 func (x *NeedPages) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[18]
+	mi := &file_wire_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1356,7 +1427,7 @@ func (x *NeedPages) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NeedPages.ProtoReflect.Descriptor instead.
 func (*NeedPages) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{18}
+	return file_wire_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *NeedPages) GetRuns() []uint32 {
@@ -1375,7 +1446,7 @@ type Applied struct {
 
 func (x *Applied) Reset() {
 	*x = Applied{}
-	mi := &file_wire_proto_msgTypes[19]
+	mi := &file_wire_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1387,7 +1458,7 @@ func (x *Applied) String() string {
 func (*Applied) ProtoMessage() {}
 
 func (x *Applied) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[19]
+	mi := &file_wire_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1400,7 +1471,7 @@ func (x *Applied) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Applied.ProtoReflect.Descriptor instead.
 func (*Applied) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{19}
+	return file_wire_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *Applied) GetApplyNanos() uint64 {
@@ -1422,7 +1493,7 @@ type ImportRequest struct {
 
 func (x *ImportRequest) Reset() {
 	*x = ImportRequest{}
-	mi := &file_wire_proto_msgTypes[20]
+	mi := &file_wire_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1434,7 +1505,7 @@ func (x *ImportRequest) String() string {
 func (*ImportRequest) ProtoMessage() {}
 
 func (x *ImportRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[20]
+	mi := &file_wire_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1447,7 +1518,7 @@ func (x *ImportRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ImportRequest.ProtoReflect.Descriptor instead.
 func (*ImportRequest) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{20}
+	return file_wire_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *ImportRequest) GetEntry() uint32 {
@@ -1489,7 +1560,7 @@ type ImportReply struct {
 
 func (x *ImportReply) Reset() {
 	*x = ImportReply{}
-	mi := &file_wire_proto_msgTypes[21]
+	mi := &file_wire_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1501,7 +1572,7 @@ func (x *ImportReply) String() string {
 func (*ImportReply) ProtoMessage() {}
 
 func (x *ImportReply) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[21]
+	mi := &file_wire_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1514,7 +1585,7 @@ func (x *ImportReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ImportReply.ProtoReflect.Descriptor instead.
 func (*ImportReply) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{21}
+	return file_wire_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *ImportReply) GetEntry() uint32 {
@@ -1550,7 +1621,7 @@ type Entry struct {
 
 func (x *Entry) Reset() {
 	*x = Entry{}
-	mi := &file_wire_proto_msgTypes[22]
+	mi := &file_wire_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1562,7 +1633,7 @@ func (x *Entry) String() string {
 func (*Entry) ProtoMessage() {}
 
 func (x *Entry) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[22]
+	mi := &file_wire_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1575,7 +1646,7 @@ func (x *Entry) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Entry.ProtoReflect.Descriptor instead.
 func (*Entry) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{22}
+	return file_wire_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *Entry) GetClass() Class {
@@ -1612,7 +1683,7 @@ type Release struct {
 
 func (x *Release) Reset() {
 	*x = Release{}
-	mi := &file_wire_proto_msgTypes[23]
+	mi := &file_wire_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1624,7 +1695,7 @@ func (x *Release) String() string {
 func (*Release) ProtoMessage() {}
 
 func (x *Release) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[23]
+	mi := &file_wire_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1637,7 +1708,7 @@ func (x *Release) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Release.ProtoReflect.Descriptor instead.
 func (*Release) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{23}
+	return file_wire_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *Release) GetFirst() uint32 {
@@ -1687,7 +1758,7 @@ type BareEffect struct {
 
 func (x *BareEffect) Reset() {
 	*x = BareEffect{}
-	mi := &file_wire_proto_msgTypes[24]
+	mi := &file_wire_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1699,7 +1770,7 @@ func (x *BareEffect) String() string {
 func (*BareEffect) ProtoMessage() {}
 
 func (x *BareEffect) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[24]
+	mi := &file_wire_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1712,7 +1783,7 @@ func (x *BareEffect) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BareEffect.ProtoReflect.Descriptor instead.
 func (*BareEffect) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{24}
+	return file_wire_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *BareEffect) GetEntry() uint32 {
@@ -1757,7 +1828,7 @@ type Return struct {
 
 func (x *Return) Reset() {
 	*x = Return{}
-	mi := &file_wire_proto_msgTypes[25]
+	mi := &file_wire_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1769,7 +1840,7 @@ func (x *Return) String() string {
 func (*Return) ProtoMessage() {}
 
 func (x *Return) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[25]
+	mi := &file_wire_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1782,7 +1853,7 @@ func (x *Return) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Return.ProtoReflect.Descriptor instead.
 func (*Return) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{25}
+	return file_wire_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *Return) GetOutcome() Outcome {
@@ -1884,7 +1955,7 @@ type Ack struct {
 
 func (x *Ack) Reset() {
 	*x = Ack{}
-	mi := &file_wire_proto_msgTypes[26]
+	mi := &file_wire_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1896,7 +1967,7 @@ func (x *Ack) String() string {
 func (*Ack) ProtoMessage() {}
 
 func (x *Ack) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[26]
+	mi := &file_wire_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1909,7 +1980,7 @@ func (x *Ack) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Ack.ProtoReflect.Descriptor instead.
 func (*Ack) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{26}
+	return file_wire_proto_rawDescGZIP(), []int{27}
 }
 
 type Cancel struct {
@@ -1921,7 +1992,7 @@ type Cancel struct {
 
 func (x *Cancel) Reset() {
 	*x = Cancel{}
-	mi := &file_wire_proto_msgTypes[27]
+	mi := &file_wire_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1933,7 +2004,7 @@ func (x *Cancel) String() string {
 func (*Cancel) ProtoMessage() {}
 
 func (x *Cancel) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[27]
+	mi := &file_wire_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1946,7 +2017,7 @@ func (x *Cancel) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Cancel.ProtoReflect.Descriptor instead.
 func (*Cancel) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{27}
+	return file_wire_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *Cancel) GetReason() string {
@@ -1965,7 +2036,7 @@ type Resume struct {
 
 func (x *Resume) Reset() {
 	*x = Resume{}
-	mi := &file_wire_proto_msgTypes[28]
+	mi := &file_wire_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1977,7 +2048,7 @@ func (x *Resume) String() string {
 func (*Resume) ProtoMessage() {}
 
 func (x *Resume) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[28]
+	mi := &file_wire_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1990,7 +2061,7 @@ func (x *Resume) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Resume.ProtoReflect.Descriptor instead.
 func (*Resume) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{28}
+	return file_wire_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *Resume) GetReceived() uint32 {
@@ -2009,7 +2080,7 @@ type Resumed struct {
 
 func (x *Resumed) Reset() {
 	*x = Resumed{}
-	mi := &file_wire_proto_msgTypes[29]
+	mi := &file_wire_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2021,7 +2092,7 @@ func (x *Resumed) String() string {
 func (*Resumed) ProtoMessage() {}
 
 func (x *Resumed) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[29]
+	mi := &file_wire_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2034,7 +2105,7 @@ func (x *Resumed) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Resumed.ProtoReflect.Descriptor instead.
 func (*Resumed) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{29}
+	return file_wire_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *Resumed) GetReceived() uint32 {
@@ -2053,7 +2124,7 @@ type Unknown struct {
 
 func (x *Unknown) Reset() {
 	*x = Unknown{}
-	mi := &file_wire_proto_msgTypes[30]
+	mi := &file_wire_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2065,7 +2136,7 @@ func (x *Unknown) String() string {
 func (*Unknown) ProtoMessage() {}
 
 func (x *Unknown) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[30]
+	mi := &file_wire_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2078,7 +2149,7 @@ func (x *Unknown) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Unknown.ProtoReflect.Descriptor instead.
 func (*Unknown) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{30}
+	return file_wire_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *Unknown) GetReason() string {
@@ -2129,10 +2200,16 @@ const file_wire_proto_rawDesc = "" +
 	"\x03Bye\x12\x16\n" +
 	"\x06reason\x18\x01 \x01(\tR\x06reason\" \n" +
 	"\x06Unpair\x12\x16\n" +
-	"\x06reason\x18\x01 \x01(\tR\x06reason\"/\n" +
+	"\x06reason\x18\x01 \x01(\tR\x06reason\"\xb2\x01\n" +
 	"\tLinkState\x12\x0e\n" +
 	"\x02up\x18\x01 \x01(\bR\x02up\x12\x12\n" +
-	"\x04text\x18\x02 \x01(\tR\x04text\"\x9c\x01\n" +
+	"\x04text\x18\x02 \x01(\tR\x04text\x12\x1f\n" +
+	"\vrtt_seconds\x18\x03 \x01(\x01R\n" +
+	"rttSeconds\x12-\n" +
+	"\x13up_bytes_per_second\x18\x04 \x01(\x01R\x10upBytesPerSecond\x121\n" +
+	"\x15down_bytes_per_second\x18\x05 \x01(\x01R\x12downBytesPerSecond\"\x1b\n" +
+	"\x05Event\x12\x12\n" +
+	"\x04json\x18\x01 \x01(\fR\x04json\"\x9c\x01\n" +
 	"\aRunOpen\x12#\n" +
 	"\rmodule_sha256\x18\x01 \x01(\fR\fmoduleSha256\x12\x1f\n" +
 	"\vmodule_size\x18\x02 \x01(\x04R\n" +
@@ -2280,7 +2357,7 @@ func file_wire_proto_rawDescGZIP() []byte {
 }
 
 var file_wire_proto_enumTypes = make([]protoimpl.EnumInfo, 4)
-var file_wire_proto_msgTypes = make([]protoimpl.MessageInfo, 31)
+var file_wire_proto_msgTypes = make([]protoimpl.MessageInfo, 32)
 var file_wire_proto_goTypes = []any{
 	(RefuseCode)(0),       // 0: clonecloud.wire.v1.RefuseCode
 	(ImageKind)(0),        // 1: clonecloud.wire.v1.ImageKind
@@ -2295,41 +2372,42 @@ var file_wire_proto_goTypes = []any{
 	(*Bye)(nil),           // 10: clonecloud.wire.v1.Bye
 	(*Unpair)(nil),        // 11: clonecloud.wire.v1.Unpair
 	(*LinkState)(nil),     // 12: clonecloud.wire.v1.LinkState
-	(*RunOpen)(nil),       // 13: clonecloud.wire.v1.RunOpen
-	(*ModuleWant)(nil),    // 14: clonecloud.wire.v1.ModuleWant
-	(*ModuleChunk)(nil),   // 15: clonecloud.wire.v1.ModuleChunk
-	(*RunReady)(nil),      // 16: clonecloud.wire.v1.RunReady
-	(*RunClose)(nil),      // 17: clonecloud.wire.v1.RunClose
-	(*Image)(nil),         // 18: clonecloud.wire.v1.Image
-	(*Call)(nil),          // 19: clonecloud.wire.v1.Call
-	(*PageHashes)(nil),    // 20: clonecloud.wire.v1.PageHashes
-	(*NeedBase)(nil),      // 21: clonecloud.wire.v1.NeedBase
-	(*NeedPages)(nil),     // 22: clonecloud.wire.v1.NeedPages
-	(*Applied)(nil),       // 23: clonecloud.wire.v1.Applied
-	(*ImportRequest)(nil), // 24: clonecloud.wire.v1.ImportRequest
-	(*ImportReply)(nil),   // 25: clonecloud.wire.v1.ImportReply
-	(*Entry)(nil),         // 26: clonecloud.wire.v1.Entry
-	(*Release)(nil),       // 27: clonecloud.wire.v1.Release
-	(*BareEffect)(nil),    // 28: clonecloud.wire.v1.BareEffect
-	(*Return)(nil),        // 29: clonecloud.wire.v1.Return
-	(*Ack)(nil),           // 30: clonecloud.wire.v1.Ack
-	(*Cancel)(nil),        // 31: clonecloud.wire.v1.Cancel
-	(*Resume)(nil),        // 32: clonecloud.wire.v1.Resume
-	(*Resumed)(nil),       // 33: clonecloud.wire.v1.Resumed
-	(*Unknown)(nil),       // 34: clonecloud.wire.v1.Unknown
+	(*Event)(nil),         // 13: clonecloud.wire.v1.Event
+	(*RunOpen)(nil),       // 14: clonecloud.wire.v1.RunOpen
+	(*ModuleWant)(nil),    // 15: clonecloud.wire.v1.ModuleWant
+	(*ModuleChunk)(nil),   // 16: clonecloud.wire.v1.ModuleChunk
+	(*RunReady)(nil),      // 17: clonecloud.wire.v1.RunReady
+	(*RunClose)(nil),      // 18: clonecloud.wire.v1.RunClose
+	(*Image)(nil),         // 19: clonecloud.wire.v1.Image
+	(*Call)(nil),          // 20: clonecloud.wire.v1.Call
+	(*PageHashes)(nil),    // 21: clonecloud.wire.v1.PageHashes
+	(*NeedBase)(nil),      // 22: clonecloud.wire.v1.NeedBase
+	(*NeedPages)(nil),     // 23: clonecloud.wire.v1.NeedPages
+	(*Applied)(nil),       // 24: clonecloud.wire.v1.Applied
+	(*ImportRequest)(nil), // 25: clonecloud.wire.v1.ImportRequest
+	(*ImportReply)(nil),   // 26: clonecloud.wire.v1.ImportReply
+	(*Entry)(nil),         // 27: clonecloud.wire.v1.Entry
+	(*Release)(nil),       // 28: clonecloud.wire.v1.Release
+	(*BareEffect)(nil),    // 29: clonecloud.wire.v1.BareEffect
+	(*Return)(nil),        // 30: clonecloud.wire.v1.Return
+	(*Ack)(nil),           // 31: clonecloud.wire.v1.Ack
+	(*Cancel)(nil),        // 32: clonecloud.wire.v1.Cancel
+	(*Resume)(nil),        // 33: clonecloud.wire.v1.Resume
+	(*Resumed)(nil),       // 34: clonecloud.wire.v1.Resumed
+	(*Unknown)(nil),       // 35: clonecloud.wire.v1.Unknown
 }
 var file_wire_proto_depIdxs = []int32{
 	6,  // 0: clonecloud.wire.v1.Welcome.limits:type_name -> clonecloud.wire.v1.Limits
 	0,  // 1: clonecloud.wire.v1.Refuse.code:type_name -> clonecloud.wire.v1.RefuseCode
 	1,  // 2: clonecloud.wire.v1.Image.kind:type_name -> clonecloud.wire.v1.ImageKind
-	18, // 3: clonecloud.wire.v1.Call.base:type_name -> clonecloud.wire.v1.Image
+	19, // 3: clonecloud.wire.v1.Call.base:type_name -> clonecloud.wire.v1.Image
 	2,  // 4: clonecloud.wire.v1.ImportRequest.class:type_name -> clonecloud.wire.v1.Class
 	2,  // 5: clonecloud.wire.v1.Entry.class:type_name -> clonecloud.wire.v1.Class
-	26, // 6: clonecloud.wire.v1.Release.entries:type_name -> clonecloud.wire.v1.Entry
+	27, // 6: clonecloud.wire.v1.Release.entries:type_name -> clonecloud.wire.v1.Entry
 	2,  // 7: clonecloud.wire.v1.BareEffect.class:type_name -> clonecloud.wire.v1.Class
 	3,  // 8: clonecloud.wire.v1.Return.outcome:type_name -> clonecloud.wire.v1.Outcome
-	26, // 9: clonecloud.wire.v1.Return.entries:type_name -> clonecloud.wire.v1.Entry
-	28, // 10: clonecloud.wire.v1.Return.bare:type_name -> clonecloud.wire.v1.BareEffect
+	27, // 9: clonecloud.wire.v1.Return.entries:type_name -> clonecloud.wire.v1.Entry
+	29, // 10: clonecloud.wire.v1.Return.bare:type_name -> clonecloud.wire.v1.BareEffect
 	11, // [11:11] is the sub-list for method output_type
 	11, // [11:11] is the sub-list for method input_type
 	11, // [11:11] is the sub-list for extension type_name
@@ -2348,7 +2426,7 @@ func file_wire_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_wire_proto_rawDesc), len(file_wire_proto_rawDesc)),
 			NumEnums:      4,
-			NumMessages:   31,
+			NumMessages:   32,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
