@@ -19,8 +19,8 @@ import (
 const (
 	MaxPeers     = 1024
 	MaxAddresses = 8
-	MaxName      = 64   // bytes
-	maxAddress   = 300  // bytes: a DNS name of 253 and a port
+	MaxName      = 64  // bytes
+	maxAddress   = 300 // bytes: a DNS name of 253 and a port
 	maxStoreFile = 4 << 20
 	minPrefix    = 4 // characters, below which a prefix finds nobody
 	storeVersion = 1
