@@ -63,6 +63,7 @@ func classify(err error) error {
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		return err
 	}
+	// All of quic-go's errors claim to be net.ErrClosed; ask for the kind first.
 	var app *quic.ApplicationError
 	if errors.As(err, &app) {
 		switch {
@@ -71,11 +72,24 @@ func classify(err error) error {
 		case app.ErrorCode == codeBye:
 			return net.ErrClosed
 		}
+		return fmt.Errorf("%w: %w", ErrLost, err)
 	}
-	if errors.Is(err, net.ErrClosed) {
+	if errors.Is(err, net.ErrClosed) && !quicFailed(err) {
 		return net.ErrClosed
 	}
 	return fmt.Errorf("%w: %w", ErrLost, err)
+}
+
+func quicFailed(err error) bool {
+	var (
+		transport *quic.TransportError
+		idle      *quic.IdleTimeoutError
+		handshake *quic.HandshakeTimeoutError
+		reset     *quic.StatelessResetError
+		version   *quic.VersionNegotiationError
+	)
+	return errors.As(err, &transport) || errors.As(err, &idle) || errors.As(err, &handshake) ||
+		errors.As(err, &reset) || errors.As(err, &version)
 }
 
 // isAlert reports whether err is, or wraps, a TLS alert of the peer's.

@@ -39,8 +39,8 @@ func quicConfig(server bool) *quic.Config {
 
 // Stream priorities: a Cancel leaves before the pages that are queued.
 const (
-	urgencyControl = -1
-	urgencyData    = 0
+	urgencyControl = 0
+	urgencyData    = 3
 )
 
 // quicEnd is one QUIC connection as a transport.
@@ -50,7 +50,8 @@ type quicEnd struct {
 	wrote   atomic.Bool
 	closed  atomic.Bool
 	closing sync.Once
-	reading sync.Mutex // one reader of data at a time
+	writing sync.Mutex // one writer of data at a time
+	reading sync.Mutex // one reader
 	sawEOF  bool       // guarded by reading
 }
 
@@ -80,7 +81,10 @@ func (q *quicEnd) shut(err error) {
 			_ = q.qc.CloseWithError(code, "")
 			return
 		}
+		_ = q.data.SetWriteDeadline(time.Unix(1, 0)) // and a Write
+		q.writing.Lock()
 		_ = q.data.Close()
+		q.writing.Unlock()
 		if !q.wrote.Load() {
 			_ = q.qc.CloseWithError(codeBye, "")
 			return
@@ -109,9 +113,12 @@ type quicData struct {
 }
 
 func (d *quicData) Write(p []byte) (int, error) {
-	if !d.end.wrote.Load() {
-		d.end.wrote.Store(true)
+	d.end.writing.Lock()
+	defer d.end.writing.Unlock()
+	if d.end.closed.Load() {
+		return 0, net.ErrClosed
 	}
+	d.end.wrote.Store(true)
 	return d.Stream.Write(p)
 }
 
@@ -210,8 +217,8 @@ func (r *Redialer) helloQUIC(ctx context.Context, qc *quic.Conn, early []byte, s
 	if !state.Used0RTT {
 		r.meter.observeRTT(answered.Sub(sent))
 	}
-	s.SetPriority(urgencyData, false)
-	ctl.SetPriority(urgencyControl, false)
+	s.SetPriority(urgencyData, true)
+	ctl.SetPriority(urgencyControl, true)
 	c.begin(quicControl{ctl})
 	c.follow(qc.Context())
 	return c, nil
@@ -325,7 +332,7 @@ func (l *Listener) acceptControl(c *conn, qc *quic.Conn) {
 		c.abort(fmt.Errorf("%w: the control stream did not come up: %w", ErrLost, err))
 		return
 	}
-	s.SetPriority(urgencyControl, false)
+	s.SetPriority(urgencyControl, true)
 	c.ctl.attach(quicControl{s})
 }
 
