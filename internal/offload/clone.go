@@ -80,7 +80,7 @@ func (c *Clone) Frame(now Time, h wire.Header, msg proto.Message, body []byte) [
 	case *wire.Call:
 		return c.takeCall(m, body)
 	case *wire.PageHashes:
-		if c.phase != cloneIdle && c.phase != cloneHashing {
+		if c.phase != cloneHashing && (c.phase != cloneIdle || c.sent != 0) {
 			return c.refuse("PageHashes where none are due")
 		}
 		c.phase, c.needed = cloneComparing, true
@@ -91,6 +91,9 @@ func (c *Clone) Frame(now Time, h wire.Header, msg proto.Message, body []byte) [
 			return nil
 		}
 		c.phase = cloneRunning
+		if w.class == Immediate {
+			c.logBytes += uint64(len(m.Payload)) // the device logs it
+		}
 		return []CloneAction{Answer{Payload: m.Payload}}
 	}
 	return nil
@@ -109,6 +112,9 @@ func (c *Clone) send(t wire.Type, msg proto.Message, body Body) Send {
 
 // refuse ends the attempt before it runs.
 func (c *Clone) refuse(reason string) []CloneAction {
+	if c.phase == cloneRunning || c.phase == cloneWaiting {
+		return c.abort(reason)
+	}
 	c.phase = cloneIdle
 	ret := &wire.Return{Outcome: wire.Outcome_OUTCOME_ABORTED, Reason: reason}
 	return []CloneAction{c.send(wire.TypeReturn, ret, Body{})}

@@ -31,6 +31,9 @@ func (c *Clone) NoteClocks(real, mono int64) {
 // is known: its class, its encoded entry and, for a deferrable effect, the
 // effect. A Release may follow.
 func (c *Clone) Log(now Time, class Class, encoded, effect []byte) []CloneAction {
+	if c.phase != cloneRunning {
+		return nil
+	}
 	entry := c.next
 	c.next, c.step = c.next+1, 0
 	c.queued += len(effect)
@@ -128,6 +131,7 @@ func (c *Clone) Forward(now Time, class Class, payload []byte) []CloneAction {
 	}
 	var acts []CloneAction
 	if class == Immediate {
+		c.logBytes += uint64(len(payload)) // the device logs it
 		switch {
 		case c.changes:
 			return c.abort("an immediate effect after queued file changes")

@@ -88,7 +88,7 @@ func (n *Node) Close(reason string) []NodeAction {
 
 // Idle reports whether no attempt of the run is live or waits to be fetched:
 // the manager may Close it to make room (its images are a cache).
-func (n *Node) Idle() bool { return !n.live && len(n.frames) == 0 }
+func (n *Node) Idle() bool { return !n.live }
 
 // Generation returns the present runner's generation, and whether it lives.
 func (n *Node) Generation() (uint64, bool) { return n.generation, n.clone }
@@ -157,6 +157,9 @@ func (n *Node) acknowledge(f *wire.Frame) {
 		n.frames[0] = nil
 		n.frames = n.frames[1:]
 	}
+	if n.returned && len(n.frames) == 0 {
+		n.live = false // fetched: what is left of it are its images
+	}
 }
 
 func (n *Node) account(bytes int64) {
@@ -170,7 +173,7 @@ func (n *Node) resume(f *wire.Frame) []NodeAction {
 	if err != nil {
 		return nil
 	}
-	if f.Attempt != n.id || n.isFenced(n.id) || n.received == 0 {
+	if f.Attempt != n.id || !n.live {
 		return n.unknown(f.Attempt, "the node does not hold the attempt")
 	}
 	f.Ack = m.(*wire.Resume).Received
