@@ -1484,7 +1484,7 @@ func (x *Applied) GetApplyNanos() uint64 {
 type ImportRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Entry         uint32                 `protobuf:"varint,1,opt,name=entry,proto3" json:"entry,omitempty"`                               // the import's number within the attempt, from 0
-	Op            uint32                 `protobuf:"varint,2,opt,name=op,proto3" json:"op,omitempty"`                                     // the operation within it, from 0
+	Step          uint32                 `protobuf:"varint,2,opt,name=step,proto3" json:"step,omitempty"`                                 // the operation within it, from 0
 	Class         Class                  `protobuf:"varint,3,opt,name=class,proto3,enum=clonecloud.wire.v1.Class" json:"class,omitempty"` // CLASS_READ or CLASS_IMMEDIATE
 	Payload       []byte                 `protobuf:"bytes,4,opt,name=payload,proto3" json:"payload,omitempty"`
 	unknownFields protoimpl.UnknownFields
@@ -1528,9 +1528,9 @@ func (x *ImportRequest) GetEntry() uint32 {
 	return 0
 }
 
-func (x *ImportRequest) GetOp() uint32 {
+func (x *ImportRequest) GetStep() uint32 {
 	if x != nil {
-		return x.Op
+		return x.Step
 	}
 	return 0
 }
@@ -1552,7 +1552,7 @@ func (x *ImportRequest) GetPayload() []byte {
 type ImportReply struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Entry         uint32                 `protobuf:"varint,1,opt,name=entry,proto3" json:"entry,omitempty"`
-	Op            uint32                 `protobuf:"varint,2,opt,name=op,proto3" json:"op,omitempty"`
+	Step          uint32                 `protobuf:"varint,2,opt,name=step,proto3" json:"step,omitempty"`
 	Payload       []byte                 `protobuf:"bytes,3,opt,name=payload,proto3" json:"payload,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1595,9 +1595,9 @@ func (x *ImportReply) GetEntry() uint32 {
 	return 0
 }
 
-func (x *ImportReply) GetOp() uint32 {
+func (x *ImportReply) GetStep() uint32 {
 	if x != nil {
-		return x.Op
+		return x.Step
 	}
 	return 0
 }
@@ -2257,15 +2257,15 @@ const file_wire_proto_rawDesc = "" +
 	"\x04runs\x18\x01 \x03(\rR\x04runs\"*\n" +
 	"\aApplied\x12\x1f\n" +
 	"\vapply_nanos\x18\x01 \x01(\x04R\n" +
-	"applyNanos\"\x80\x01\n" +
+	"applyNanos\"\x84\x01\n" +
 	"\rImportRequest\x12\x14\n" +
-	"\x05entry\x18\x01 \x01(\rR\x05entry\x12\x0e\n" +
-	"\x02op\x18\x02 \x01(\rR\x02op\x12/\n" +
+	"\x05entry\x18\x01 \x01(\rR\x05entry\x12\x12\n" +
+	"\x04step\x18\x02 \x01(\rR\x04step\x12/\n" +
 	"\x05class\x18\x03 \x01(\x0e2\x19.clonecloud.wire.v1.ClassR\x05class\x12\x18\n" +
-	"\apayload\x18\x04 \x01(\fR\apayload\"M\n" +
+	"\apayload\x18\x04 \x01(\fR\apayload\"Q\n" +
 	"\vImportReply\x12\x14\n" +
-	"\x05entry\x18\x01 \x01(\rR\x05entry\x12\x0e\n" +
-	"\x02op\x18\x02 \x01(\rR\x02op\x12\x18\n" +
+	"\x05entry\x18\x01 \x01(\rR\x05entry\x12\x12\n" +
+	"\x04step\x18\x02 \x01(\rR\x04step\x12\x18\n" +
 	"\apayload\x18\x03 \x01(\fR\apayload\"j\n" +
 	"\x05Entry\x12/\n" +
 	"\x05class\x18\x01 \x01(\x0e2\x19.clonecloud.wire.v1.ClassR\x05class\x12\x18\n" +
