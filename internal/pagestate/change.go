@@ -56,15 +56,15 @@ func (s *Space) prepare(encoded []byte, limits Limits) (*Change, error) {
 		}
 	}
 	c := &Change{s: s, epoch: s.epoch, size: h.size, whole: h.form == formWhole, zero: h.lists.zero}
-	if err := s.decodeLiterals(&d, h); err != nil {
-		return nil, err
-	}
-	if err := s.resolve(&d, h, limits.Sources); err != nil {
-		return nil, err
-	}
-	if len(d.b) != 0 {
-		d.fail("%d bytes after the end", len(d.b))
+	sums := d.bytes(uint64(countPages(h.lists.byHash)) * sumSize)
+	if d.err != nil {
 		return nil, d.err
+	}
+	if err := s.decodeLiterals(d.b, h); err != nil {
+		return nil, err
+	}
+	if err := s.resolve(h, sums, limits.Sources); err != nil {
+		return nil, err
 	}
 	s.codec.begin(h.form, h.base, h.size, h.table)
 	_, _ = s.codec.hash.Write(s.stage)
@@ -81,7 +81,7 @@ func (s *Space) prepare(encoded []byte, limits Limits) (*Change, error) {
 	return c, nil
 }
 
-// head is what comes before the blocks, decoded.
+// head is what comes before hashes and literals, decoded.
 type head struct {
 	form       byte
 	base, size uint64 // bytes
@@ -109,7 +109,7 @@ func (s *Space) parseHead(d *decoder, limits Limits) (h head, err error) {
 	plain := d.uvarint(tableMax(pages))
 	// A table cannot be much smaller than the pages it lists are many, so what it
 	// takes decoded is bounded by the size that was just checked.
-	if h.table = d.decodeCoded(make([]byte, plain)); d.err != nil {
+	if h.table = d.coded(plain); d.err != nil {
 		return h, d.err
 	}
 	if h.lists, err = parseTable(h.table, pages); err != nil {
@@ -159,34 +159,39 @@ func (s *Space) atBase() error {
 }
 
 // decodeLiterals fills stage with the content of the literal pages.
-func (s *Space) decodeLiterals(d *decoder, h head) error {
-	s.stage = s.stage[:0]
-	if c := cap(s.stage); c > stageKeep && c > 4*countPages(h.lists.literal)*PageSize {
+func (s *Space) decodeLiterals(coded []byte, h head) error {
+	left := countPages(h.lists.literal)
+	if cap(s.stage) > stageKeep && cap(s.stage) > 4*left*PageSize {
 		s.stage = nil
 	}
-	left := countPages(h.lists.literal)
-	var next int
-	var r run // what is left of the run that is being filled
-	for left > 0 {
-		n := min(left, blockPages)
-		at := len(s.stage)
-		s.stage = growBytes(s.stage, n*PageSize, left*PageSize)
-		plain := s.stage[at:]
-		block := d.decodeCoded(plain)
-		if d.err != nil {
-			return d.err
+	s.stage = s.stage[:0]
+	if left == 0 {
+		if len(coded) != 0 {
+			return fmt.Errorf("%w: %d bytes after the end", ErrCorrupt, len(coded))
 		}
-		left -= n
-		for len(block) > 0 {
-			if r.len() == 0 {
-				r = h.lists.literal[next]
-				next++
+		return nil
+	}
+	in, err := openLiterals(coded)
+	if err != nil {
+		return fmt.Errorf("%w: literal pages: %w", ErrCorrupt, err)
+	}
+	defer in.close()
+	for _, r := range h.lists.literal {
+		for r.start < r.end {
+			n := min(r.len(), chunkPages)
+			at := len(s.stage)
+			s.stage = growBytes(s.stage, n*PageSize, min(left*PageSize, max(3*at, 32*len(coded))))
+			plain := s.stage[at:]
+			if err := in.fill(plain); err != nil {
+				return fmt.Errorf("%w: literal pages: %w", ErrCorrupt, err)
 			}
-			k := min(r.len(), len(block)/PageSize)
-			s.xor(plain[:k*PageSize], block[:k*PageSize], r.start, h.base)
-			plain, block = plain[k*PageSize:], block[k*PageSize:]
-			r.start += uint32(k)
+			s.xor(plain, plain, r.start, h.base)
+			r.start += uint32(n)
+			left -= n
 		}
+	}
+	if err := in.end(); err != nil {
+		return fmt.Errorf("%w: after the literal pages: %w", ErrCorrupt, err)
 	}
 	return nil
 }
@@ -195,12 +200,12 @@ func (s *Space) decodeLiterals(d *decoder, h head) error {
 // the last was far smaller.
 const stageKeep = 16 << 20
 
-// growBytes lengthens b by n bytes. Where more than n are to come, room for them is
-// only made as far as b is long already: a message must have filled it with pages
-// before it gets more, so a false count alone costs nothing.
+// growBytes lengthens b by n bytes, and when it must be moved makes room for
+// that many to come. A false count in a message must not be what decides on that:
+// callers bound it by what the message holds or has yielded so far.
 func growBytes(b []byte, n, toCome int) []byte {
 	if cap(b)-len(b) < n {
-		grown := make([]byte, len(b), len(b)+max(n, min(toCome, 3*len(b))))
+		grown := make([]byte, len(b), len(b)+max(n, toCome))
 		copy(grown, b)
 		b = grown
 	}

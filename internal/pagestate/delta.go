@@ -4,6 +4,8 @@ import (
 	"crypto/subtle"
 	"encoding/binary"
 	"fmt"
+
+	"github.com/klauspost/compress/zstd"
 )
 
 // Diff encodes the content against the base image. The result is complete in
@@ -16,7 +18,7 @@ func (s *Space) AppendDiff(dst []byte) ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("encode delta: %w", err)
 	}
-	return s.encodeDelta(dst, dirty), nil
+	return s.encodeDelta(dst, dirty)
 }
 
 // Capture is AppendDiff and then SetImage, with one look for dirty pages: what a
@@ -26,11 +28,13 @@ func (s *Space) Capture(dst []byte, name Name) ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("capture image %q: %w", name, err)
 	}
-	dst = s.encodeDelta(dst, dirty)
+	if dst, err = s.encodeDelta(dst, dirty); err != nil {
+		return nil, fmt.Errorf("capture image %q: %w", name, err)
+	}
 	return dst, s.setImage(name, dirty)
 }
 
-func (s *Space) encodeDelta(dst []byte, dirty []run) []byte {
+func (s *Space) encodeDelta(dst []byte, dirty []run) ([]byte, error) {
 	t := &s.codec.lists
 	t.literal, t.zero, t.byHash = t.literal[:0], t.zero[:0], nil
 	for _, r := range dirty {
@@ -48,7 +52,7 @@ func (s *Space) encodeDelta(dst []byte, dirty []run) []byte {
 	return s.encodeLiterals(dst, t.literal, s.baseSize)
 }
 
-// encodeHead appends all that comes before the blocks.
+// encodeHead appends all that comes before hashes and literals.
 func (s *Space) encodeHead(dst []byte, form byte, baseSize uint64, t *table) []byte {
 	c := &s.codec
 	c.table = t.append(c.table[:0])
@@ -67,19 +71,43 @@ func (s *Space) encodeHead(dst []byte, form byte, baseSize uint64, t *table) []b
 	return c.appendCoded(dst, c.table)
 }
 
-// encodeLiterals appends the blocks: the pages XOR what the base has there.
-func (s *Space) encodeLiterals(dst []byte, literal []run, baseSize uint64) []byte {
-	w := blockWriter{c: &s.codec, dst: dst, left: countPages(literal), begin: -1}
-	for _, r := range literal {
+// encodeLiterals appends the literal pages XOR what the base has there.
+func (s *Space) encodeLiterals(dst []byte, literal []run, baseSize uint64) ([]byte, error) {
+	if len(literal) == 0 {
+		return dst, nil
+	}
+	c := &s.codec
+	total := countPages(literal)
+	if n := min(total, chunkPages) * PageSize; cap(c.plain) < n {
+		c.plain = make([]byte, n)
+	}
+	out := appender{dst: dst, first: len(dst), total: total * PageSize}
+	enc := streamEncoders.Get().(*zstd.Encoder)
+	defer streamEncoders.Put(enc)
+	enc.Reset(&out)
+	defer enc.Reset(nil)
+	chunk := c.plain[:0]
+	for i, r := range literal {
 		for r.start < r.end {
-			room := w.next(r.len())
-			n := uint32(len(room) / PageSize)
-			s.xor(room, span(s.mem, run{r.start, r.start + n}), r.start, baseSize)
-			r.start += n
-			w.close()
+			n := min(r.len(), (cap(c.plain)-len(chunk))/PageSize, chunkPages-len(chunk)/PageSize)
+			at := len(chunk)
+			chunk = chunk[:at+n*PageSize]
+			s.xor(chunk[at:], span(s.mem, run{r.start, r.start + uint32(n)}), r.start, baseSize)
+			r.start += uint32(n)
+			if last := i == len(literal)-1 && r.len() == 0; !last && len(chunk) < chunkPages*PageSize {
+				continue
+			}
+			out.taken += len(chunk)
+			if _, err := enc.Write(chunk); err != nil {
+				return nil, fmt.Errorf("compress pages: %w", err)
+			}
+			chunk = chunk[:0]
 		}
 	}
-	return w.dst
+	if err := enc.Close(); err != nil {
+		return nil, fmt.Errorf("compress pages: %w", err)
+	}
+	return out.dst, nil
 }
 
 // xor sets dst to src, the content from page p on, XOR the base, of which only

@@ -101,26 +101,37 @@ func uffdProtect(mem []byte) error {
 // pageRegion is the kernel's struct page_region.
 type pageRegion struct{ start, end, categories uint64 }
 
-// pagemapScan fills vec with the private pages between two addresses, ascending,
-// and returns how many regions there are; len(vec) of them means there may be
-// more. With written it takes only those that were written since protected, and
-// with protect it arms what it finds.
-func pagemapScan(written bool, start, end uintptr, vec []pageRegion, protect bool) (int, error) {
+// scanFor says which pages pagemapScan looks for.
+type scanFor int
+
+const (
+	// scanUnprotected: those written since they were protected, or never protected.
+	// Asked for alone, the kernel has a fast path.
+	scanUnprotected scanFor = 1 << iota
+	// scanPrivate: those of which the mapping has its own copy.
+	scanPrivate
+	// armUnprotected: as scanUnprotected, but to protect them and list none.
+	armUnprotected
+)
+
+// pagemapScan fills vec with the pages between two addresses that match, ascending,
+// and returns how many regions there are; len(vec) of them means there may be more.
+func pagemapScan(what scanFor, start, end uintptr, vec []pageRegion) (int, error) {
 	arg := struct {
 		size, flags, start, end, walkEnd, vec, vecLen, maxPages uint64
 		inverted, mask, anyOf, ret                              uint64
-	}{
-		start: uint64(start), end: uint64(end),
-		inverted: pageIsFile, mask: pageIsFile, anyOf: pageIsPresent | pageIsSwapped,
-	}
+	}{start: uint64(start), end: uint64(end)}
 	arg.size = uint64(unsafe.Sizeof(arg))
-	if written {
-		arg.mask |= pageIsWritten
-		arg.ret = pageIsWritten
-		arg.flags = scanCheckAsync
+	if what&(scanUnprotected|armUnprotected) != 0 {
+		arg.mask, arg.ret, arg.flags = pageIsWritten, pageIsWritten, scanCheckAsync
 	}
-	if protect {
+	if what&armUnprotected != 0 {
+		arg.ret = 0
 		arg.flags |= scanProtect
+	}
+	if what&scanPrivate != 0 {
+		arg.mask |= pageIsFile
+		arg.inverted, arg.anyOf = pageIsFile, pageIsPresent|pageIsSwapped
 	}
 	if len(vec) > 0 {
 		arg.vec, arg.vecLen = uint64(uintptr(unsafe.Pointer(unsafe.SliceData(vec)))), uint64(len(vec))

@@ -21,6 +21,9 @@ const (
 	// manyRuns is where one call over all of memory beats one call for each run.
 	manyRuns = 64
 
+	// manyLoose is how many pages a scan may look at twice before they are armed.
+	manyLoose = 256
+
 	// seals let nobody but the view that is mapped already write the base, and
 	// nobody change its length: PROTOCOL rule 9.
 	seals = unix.F_SEAL_FUTURE_WRITE | unix.F_SEAL_SHRINK | unix.F_SEAL_GROW | unix.F_SEAL_SEAL
@@ -38,10 +41,13 @@ type memfdBackend struct {
 	view []byte // the base, writable through this mapping alone
 	size uint64
 
-	kept int // upper bound of the pages that are private but equal to the base
+	kept  int // upper bound of the pages that are private but equal to the base
+	loose int // pages that the last fast scan found unprotected though not private
+
 	vec  []pageRegion
 	buf  []byte // of pagemap entries
 	runs []run  // the last scan's
+	fast []run
 }
 
 var _ backend = (*memfdBackend)(nil)
@@ -105,10 +111,13 @@ func (b *memfdBackend) candidates() (runs []run, err error) {
 		return nil, nil
 	}
 	b.runs = b.runs[:0]
-	if b.kind == Pagemap {
+	switch b.kind {
+	case Pagemap:
 		b.runs, err = b.readPagemap(b.runs, roundUp(b.size), isPrivate)
-	} else {
-		b.runs, err = b.scan(b.runs, roundUp(b.size))
+	case Userfault:
+		b.runs, err = b.scanWritten(b.runs)
+	default:
+		b.runs, err = b.scan(b.runs, scanPrivate, run{0, uint32(roundUp(b.size) / PageSize)})
 	}
 	if err != nil {
 		return nil, err
@@ -116,23 +125,42 @@ func (b *memfdBackend) candidates() (runs []run, err error) {
 	return b.runs, nil
 }
 
-// scan asks the kernel for the private pages of the first size bytes; under
-// userfaultfd only for those written since they were last protected.
-//
-// Nothing has to be protected beforehand: a page that was only read belongs to
-// the memfd and does not match, so neither a restore nor growth costs anything.
-func (b *memfdBackend) scan(runs []run, size uint64) ([]run, error) {
-	if b.vec == nil {
-		b.vec = make([]pageRegion, 2048)
+// scanWritten finds the pages that are private and were written since they were
+// last protected. Nothing has to be protected beforehand: a page that was only read
+// belongs to the memfd and does not match, so neither a restore nor growth costs
+// anything. But the kernel is about ten times as fast when asked for unprotected pages
+// alone, so it is first asked that, and then about the pages it named.
+func (b *memfdBackend) scanWritten(runs []run) (_ []run, err error) {
+	all := run{0, uint32(roundUp(b.size) / PageSize)}
+	if b.fast, err = b.scan(b.fast[:0], scanUnprotected, all); err != nil {
+		return nil, err
 	}
-	begin := addrOf(b.mem)
-	for at := begin; at < begin+uintptr(size); {
-		n, err := pagemapScan(b.kind == Userfault, at, begin+uintptr(size), b.vec, false)
+	if len(b.fast) > manyRuns {
+		b.fast = append(b.fast[:0], run{b.fast[0].start, b.fast[len(b.fast)-1].end})
+	}
+	for _, r := range b.fast {
+		if runs, err = b.scan(runs, scanPrivate|scanUnprotected, r); err != nil {
+			return nil, err
+		}
+	}
+	b.loose = countPages(b.fast) - countPages(runs)
+	return runs, nil
+}
+
+// scan appends the pages of a run that match.
+func (b *memfdBackend) scan(runs []run, what scanFor, in run) ([]run, error) {
+	if b.vec == nil {
+		b.vec = make([]pageRegion, 1024)
+	}
+	origin := addrOf(b.mem)
+	end := origin + uintptr(in.end)*PageSize
+	for at := origin + uintptr(in.start)*PageSize; at < end; {
+		n, err := pagemapScan(what, at, end, b.vec)
 		if err != nil {
 			return nil, fmt.Errorf("scan memory: %w", err)
 		}
 		for _, reg := range b.vec[:n] {
-			r := run{uint32((uintptr(reg.start) - begin) / PageSize), uint32((uintptr(reg.end) - begin) / PageSize)}
+			r := run{uint32((uintptr(reg.start) - origin) / PageSize), uint32((uintptr(reg.end) - origin) / PageSize)}
 			if k := len(runs); k > 0 && runs[k-1].end == r.start {
 				runs[k-1].end = r.end
 			} else {
@@ -200,19 +228,18 @@ func (b *memfdBackend) rebase(dirty []run) error {
 	return b.protect(dirty)
 }
 
-// protect arms the runs again, so that they count as dirty from their next write.
-func (b *memfdBackend) protect(runs []run) error {
-	if len(runs) == 0 {
-		return nil
-	}
-	if len(runs) > manyRuns {
+// protect arms the runs, which are all that is dirty, so that they count as dirty
+// from their next write. When the last scan met many pages that were read but never
+// protected, all are armed, for the next scan to be fast.
+func (b *memfdBackend) protect(dirty []run) error {
+	if len(dirty) > manyRuns || b.loose > manyLoose {
 		begin := addrOf(b.mem)
-		if _, err := pagemapScan(true, begin, begin+uintptr(roundUp(b.size)), nil, true); err != nil {
+		if _, err := pagemapScan(armUnprotected, begin, begin+uintptr(roundUp(b.size)), nil); err != nil {
 			return fmt.Errorf("protect memory: %w", err)
 		}
 		return nil
 	}
-	for _, r := range runs {
+	for _, r := range dirty {
 		if err := uffdProtect(span(b.mem, r)); err != nil {
 			return fmt.Errorf("protect pages %d to %d: %w", r.start, r.end, err)
 		}

@@ -130,17 +130,15 @@ func (s *Space) Whole(hashes []PageHash, missing []uint32) ([]byte, error) {
 		sums = append(sums, h.Sum[:]...)
 	}
 	out := s.encodeHead(nil, formWhole, 0, &t)
-	out = s.encodeLiterals(out, t.literal, 0)
-	return append(out, sums...), nil
+	return s.encodeLiterals(append(out, sums...), t.literal, 0)
 }
 
 // resolve appends to stage the content of the pages by hash, from the literal
 // pages before them, this Space and others.
-func (s *Space) resolve(d *decoder, h head, others []*Space) error {
-	n := countPages(h.lists.byHash)
-	sums := d.bytes(uint64(n) * sumSize)
-	if d.err != nil || n == 0 {
-		return d.err
+func (s *Space) resolve(h head, sums []byte, others []*Space) error {
+	n := len(sums) / sumSize
+	if n == 0 {
+		return nil
 	}
 	lits := len(s.stage)
 	s.stage = growBytes(s.stage, n*PageSize, n*PageSize)
