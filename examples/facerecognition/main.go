@@ -84,11 +84,11 @@ func parse(args []string, stderr io.Writer) (options, error) {
 		f.Usage()
 		return o, fmt.Errorf("want one folder of photos, have %d arguments", f.NArg())
 	}
-	if o.max < 0 || o.faces.MaxFaces < 0 {
-		return o, errors.New("--max and --faces may not be negative")
+	if o.max < 0 {
+		return o, fmt.Errorf("number of photos %d: want 0 or more", o.max)
 	}
 	o.folder = f.Arg(0)
-	return o, nil
+	return o, o.faces.Validate()
 }
 
 // recognize treats the folder, printing as it goes. It returns an error if a

@@ -55,13 +55,24 @@ type Recognizer struct {
 	descriptor *models.Descriptor
 }
 
-// NewRecognizer decodes the networks.
-func NewRecognizer(o Options) (*Recognizer, error) {
+// Validate says what is wrong with the options, if anything.
+func (o Options) Validate() error {
 	if o.DetectorSize < 64 || o.DetectorSize > 1024 || o.DetectorSize%32 != 0 {
-		return nil, fmt.Errorf("detector size %d: want a multiple of 32 from 64 to 1024", o.DetectorSize)
+		return fmt.Errorf("detector size %d: want a multiple of 32 from 64 to 1024", o.DetectorSize)
 	}
 	if !(o.MinScore > 0 && o.MinScore < 1) {
-		return nil, fmt.Errorf("minimum score %v: want a number between 0 and 1", o.MinScore)
+		return fmt.Errorf("minimum score %v: want a number between 0 and 1", o.MinScore)
+	}
+	if o.MaxFaces < 0 {
+		return fmt.Errorf("number of faces %d: want 0 or more", o.MaxFaces)
+	}
+	return nil
+}
+
+// NewRecognizer decodes the networks.
+func NewRecognizer(o Options) (*Recognizer, error) {
+	if err := o.Validate(); err != nil {
+		return nil, err
 	}
 	r := &Recognizer{options: o}
 	var err error
