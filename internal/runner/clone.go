@@ -42,11 +42,9 @@ type cloneRun struct {
 	attempt attempt
 }
 
+
 // answer is what a forwarded import gets.
-type answer struct {
-	payload []byte
-	abort   string
-}
+type answer struct{ payload []byte }
 
 // runClone serves the calls of a run until its manager is gone.
 func runClone(rw io.ReadWriter, start Start, module []byte) error {

@@ -124,3 +124,6 @@ func (p *pipe) tell(e Event) {
 	}
 	_ = p.w.Send(wire.Header{Type: wire.TypeEvent}, &wire.Event{Json: data}, nil)
 }
+
+// newWriter exists so that main needs no other package for one frame.
+func newWriter(w io.Writer) *wire.Writer { return wire.NewWriter(w) }
