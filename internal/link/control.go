@@ -35,7 +35,7 @@ type control struct {
 	c     *conn
 	ready chan struct{} // closed when rw is set
 
-	writing sync.Mutex
+	writing chan struct{} // a lock that a synctest bubble may wait for
 	rw      io.ReadWriteCloser
 
 	mu      sync.Mutex
@@ -51,7 +51,7 @@ var _ io.ReadWriteCloser = (*control)(nil)
 
 func newControl(c *conn) *control {
 	return &control{
-		c: c, ready: make(chan struct{}), changed: make(chan struct{}),
+		c: c, writing: make(chan struct{}, 1), ready: make(chan struct{}), changed: make(chan struct{}),
 		pings: map[uint64]chan struct{}{}, sent: map[uint64]time.Time{},
 	}
 }
@@ -117,8 +117,8 @@ func (k *control) send(t ctlType, payload []byte) error {
 	frame = append(frame, byte(t))
 	frame = binary.BigEndian.AppendUint16(frame, uint16(len(payload)))
 	frame = append(frame, payload...)
-	k.writing.Lock()
-	defer k.writing.Unlock()
+	k.writing <- struct{}{}
+	defer func() { <-k.writing }()
 	if _, err := k.rw.Write(frame); err != nil {
 		return k.c.failed(err)
 	}

@@ -38,6 +38,9 @@ type Options struct {
 	Net   *shape.Control
 	Seed  uint64 // of Shape's losses
 
+	// Memory, if set, is the network; Addrs and Prefer mean nothing then.
+	Memory *MemoryNet
+
 	// EarlyData reaches the peer with the hello: as 0-RTT data when there is a
 	// ticket. It must be idempotent. See Conn.Early.
 	EarlyData []byte
@@ -72,7 +75,7 @@ func (o *Options) validate() error {
 		return bad("no identity")
 	case o.Peer.IsZero():
 		return bad("no peer id")
-	case len(o.Addrs) == 0:
+	case len(o.Addrs) == 0 && o.Memory == nil:
 		return bad("no address of the node is known: pair again")
 	case len(o.Addrs) > maxAddrs:
 		return bad(fmt.Sprintf("more than %d addresses", maxAddrs))
@@ -229,6 +232,9 @@ func (r *Redialer) candidates() []candidate {
 		// A QUIC handshake with hello takes two round trips.
 		start = time.Duration(4 * rtt.Mean * float64(time.Second))
 		start = min(max(start, minHeadStart), maxHeadStart)
+	}
+	if r.opts.Memory != nil {
+		return []candidate{{Memory, memAddr{}.String(), 0}}
 	}
 	order := []string{QUIC, TCP}
 	switch {

@@ -31,6 +31,9 @@ type ListenOptions struct {
 	// Refused, if set, hears why a connection was turned away.
 	Refused func(error)
 
+	// Memory, if set, is listened on instead of sockets.
+	Memory *MemoryNet
+
 	NoQUIC  bool // TCP only
 	NoTCP   bool // QUIC only
 	PerPeer int  // connections of one peer at a time; 0 is 16
@@ -90,13 +93,18 @@ func Listen(ctx context.Context, addr string, o ListenOptions) (*Listener, error
 		raw: map[net.Conn]struct{}{}, waiting: map[controlKey]waitingLink{}, waitChanged: make(chan struct{}),
 	}
 	l.ctx, l.stop = context.WithCancelCause(context.Background())
-	udp, err := l.open(ctx, addr)
-	if err != nil {
-		return nil, err
+	var udp *net.UDPConn
+	if o.Memory != nil {
+		l.tcp, l.addr = o.Memory, o.Memory.Addr()
+	} else {
+		var err error
+		if udp, err = l.open(ctx, addr); err != nil {
+			return nil, err
+		}
 	}
 	if udp != nil {
 		if err := l.openQUIC(udp, serverTLS(o.Identity, alpns)); err != nil {
-			l.Close()
+			_ = l.Close()
 			return nil, err
 		}
 		l.wg.Add(1)
@@ -252,6 +260,15 @@ func (l *Listener) lingerQUIC(conns []*conn) {
 			_ = q.qc.CloseWithError(codeBye, "")
 		}
 	}
+}
+
+// stopAccepting ends the listener and leaves its connections alone.
+func (l *Listener) stopAccepting() {
+	l.stop(net.ErrClosed)
+	if l.tcp != nil {
+		_ = l.tcp.Close()
+	}
+	l.wg.Wait()
 }
 
 func (l *Listener) acceptQUIC() {

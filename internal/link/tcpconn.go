@@ -93,7 +93,7 @@ func (r *Redialer) dialTCP(ctx context.Context, addr string, early []byte) (*con
 	}
 	r.meter.observeRTT(rtt)
 	end := &tcpEnd{data: data}
-	c := newConn(data, end, r.opts.Peer, TCP, r.meter)
+	c := newConn(data, end, r.opts.Peer, r.streamName(), r.meter)
 	c.dialer, c.silence = true, r.silence()
 	c.stats = Stats{Resumed: data.ConnectionState().DidResume, Setup: time.Since(start)}
 	c.whenDone(func() { cancel(net.ErrClosed) })
@@ -149,6 +149,13 @@ func (r *Redialer) connectTCP(ctx context.Context, addr string) (net.Conn, error
 		if err := r.net.Connect(ctx); err != nil {
 			return nil, err
 		}
+	}
+	if r.opts.Memory != nil {
+		raw, err := r.opts.Memory.dial(ctx)
+		if err == nil && r.net != nil {
+			raw = r.net.Conn(raw)
+		}
+		return raw, err
 	}
 	d := net.Dialer{KeepAlive: -1} // the watch does this better
 	raw, err := d.DialContext(ctx, "tcp", addr)
@@ -215,7 +222,7 @@ func (l *Listener) serveTCP(raw net.Conn) {
 		return
 	}
 	end := &tcpEnd{data: tc}
-	c := newConn(tc, end, peer, TCP, nil)
+	c := newConn(tc, end, peer, l.streamName(), nil)
 	c.early = h.early
 	c.stats = Stats{Resumed: tc.ConnectionState().DidResume}
 	key := controlKey{peer, h.link}

@@ -12,7 +12,7 @@ import (
 // over the link. Closing the result lets what was written arrive first, for a
 // moment (see lingerFor), and then closes inner.
 func (c *Control) Conn(inner net.Conn) net.Conn {
-	s := &stream{ctl: c, inner: inner, out: newDelayQueue(c), in: newDelayQueue(c), dead: make(chan struct{})}
+	s := &stream{ctl: c, inner: inner, out: newDelayQueue(c), in: newDelayQueue(c), writing: make(chan struct{}, 1), dead: make(chan struct{})}
 	c.mu.Lock()
 	c.streams[s] = struct{}{}
 	c.mu.Unlock()
@@ -30,7 +30,7 @@ type stream struct {
 	ctl      *Control
 	inner    net.Conn
 	out, in  *delayQueue
-	writing  sync.Mutex // one Write at a time, like a kernel socket
+	writing  chan struct{} // one Write at a time, like a kernel socket
 	upFlow   flow
 	downFlow flow
 	closing  sync.Once
@@ -43,8 +43,8 @@ var _ net.Conn = (*stream)(nil)
 // Write returns when the bytes are on the link; it waits while the queue in
 // front of the bottleneck is full.
 func (s *stream) Write(b []byte) (int, error) {
-	s.writing.Lock()
-	defer s.writing.Unlock()
+	s.writing <- struct{}{}
+	defer func() { <-s.writing }()
 	done := 0
 	piece := s.ctl.up.pieceSize()
 	for done < len(b) {
