@@ -4,7 +4,7 @@ package wasi
 const (
 	MaxDescs      = 4096    // open descriptors
 	MaxPath       = 4096    // bytes of one path
-	MaxName       = 255     // bytes of one folder entry's name
+	MaxName       = 1024    // bytes of one folder entry's name
 	MaxDirents    = 1 << 20 // entries of one folder
 	MaxArgsEnv    = 1 << 20 // bytes of all arguments, and of all variables
 	MaxStateBytes = 64 << 20
@@ -25,8 +25,9 @@ type Desc struct {
 	Base, Inheriting Rights
 	Offset           uint64 // bytes; the file position
 
-	Preopen bool
-	Name    string // a preopen's name as the guest sees it
+	Preopen  bool
+	Name     string // a preopen's name as the guest sees it
+	ReadOnly bool   // opened under a preopen that may not be changed
 
 	// Root is the handle of the preopen that the descriptor was opened
 	// under, and Path how it was opened, relative to Root and joined but not
