@@ -1,0 +1,950 @@
+package offload
+
+import (
+	"encoding/binary"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"google.golang.org/protobuf/proto"
+
+	"github.com/clonecloud/clonecloud/internal/wire"
+)
+
+// sim is one device, one or two nodes with a clone each, and the links
+// between them, in one goroutine. Every step is one of the events that are
+// possible at that moment; choose picks it, so that a run is a function of
+// the choices.
+type sim struct {
+	choose func(n int) int
+	now    Time
+	log    []string // what happened, for a failing seed
+	verb   bool
+
+	prog   []item
+	pc     int
+	w      *world
+	d      *simDevice
+	sites  []*simSite
+	ended  string // how the guest ended: "", returned, exited, trapped, failed, crashed
+	code   uint32
+	accs   []uint64
+	undone bool
+	broken string // an invariant that does not hold
+
+	commits, locals, replays int
+	budget                   int // faults left
+	faults                   faultSet
+	reach                    map[string]int
+}
+
+// faultSet says which faults may happen.
+type faultSet struct {
+	cut, drop, dup, kill, forge, crash, touch, prepare, cancel, record bool
+}
+
+type simDevice struct {
+	m     *Device
+	run   ID
+	g     *guest
+	base  []uint64
+	site  int
+	jobs  []*job
+	call  []op
+	local *localRun
+	floor uint64
+	saved *[3]file // undo of a commit
+	prep  []uint64 // decoded result
+	old   []*wire.Frame
+}
+
+// job is an action whose answer is still to come.
+type job struct {
+	what  string
+	at    int
+	start func()
+	step  func() (done bool) // one more visible step
+	ended func() []DeviceAction
+}
+
+type localRun struct {
+	e       *exec
+	r       *Replay
+	seed    []byte
+	randoms uint64
+	waiting bool
+	ops     int // operations of the present immediate entry that were answered
+}
+
+type simSite struct {
+	name  string
+	q     *Quota
+	n     *Node
+	c     *simClone
+	link  simLink
+	skew  uint64
+	exits []func()
+}
+
+// simLink is the connection between device and node, newest epoch only.
+type simLink struct {
+	up         bool // exists
+	toNode     []*wire.Frame
+	toDevice   []*wire.Frame
+	deviceSaw  bool // device was told of the state
+	nodeSaw    bool
+	nodeThinks bool
+}
+
+type simClone struct {
+	gen      uint64
+	m        *Clone
+	images   map[Image][]uint64
+	inst     []uint64
+	in       []*wire.Frame
+	out      []*wire.Frame
+	e        *exec
+	imp      imp
+	waiting  bool
+	aborted  string
+	call     *wire.Call
+	attempt  ID
+	overlay  map[int]string
+	versions map[int]int
+	cache    map[int]uint64
+	randoms  uint64
+	started  Time
+	found    []uint64
+	foundOK  []bool
+	log      []string
+}
+
+type rngReader struct{ r *rand.Rand }
+
+func (r rngReader) Read(p []byte) (int, error) {
+	for i := range p {
+		p[i] = byte(r.r.Uint32())
+	}
+	return len(p), nil
+}
+
+var _ io.Reader = rngReader{}
+
+func newSim(prog []item, room, sites int, rng *rand.Rand, choose func(int) int, conf DeviceConfig) *sim {
+	s := &sim{choose: choose, prog: prog, w: newWorld(room), reach: map[string]int{}}
+	conf.Rand = rngReader{rng}
+	var run ID
+	_, _ = conf.Rand.Read(run[:])
+	s.d = &simDevice{m: NewDevice(run, conf), run: run, g: newGuest(), base: newGuest().mem}
+	for i := range sites {
+		q := NewQuota()
+		n, err := NewNode(run, q, NodeConfig{})
+		if err != nil {
+			panic(err)
+		}
+		s.sites = append(s.sites, &simSite{
+			name: string(rune('A' + i)), q: q, n: n, skew: uint64(1 + i),
+			link: simLink{up: true, deviceSaw: true, nodeSaw: true, nodeThinks: true},
+		})
+	}
+	return s
+}
+
+func (s *sim) say(format string, args ...any) {
+	if s.verb {
+		s.log = append(s.log, fmt.Sprintf("%8v ", s.now)+fmt.Sprintf(format, args...))
+	}
+}
+
+func (s *sim) fail(format string, args ...any) {
+	if s.broken == "" {
+		s.broken = fmt.Sprintf(format, args...)
+	}
+}
+
+// ---- the device ----
+
+func (s *sim) device(acts []DeviceAction) {
+	for len(acts) > 0 {
+		a := acts[0]
+		acts = acts[1:]
+		s.say("device: %T", a)
+		s.reach[fmt.Sprintf("%T", a)]++
+		acts = append(s.deviceAct(a), acts...)
+	}
+}
+
+func (s *sim) deviceAct(a DeviceAction) []DeviceAction {
+	d := s.d
+	switch a := a.(type) {
+	case Send:
+		s.deviceSend(a)
+	case Serve:
+		s.serve(a)
+	case CheckReads:
+		s.job("check", 0, nil, func() []DeviceAction { return d.m.ReadsChecked(s.now, a.Op, s.w.check(a.Reads)) })
+	case ReleaseOutput:
+		s.effects("release", a.Effects, func(done int, real *Real, _ string) []DeviceAction {
+			return d.m.Released(s.now, a.Op, done, real)
+		})
+	case Prepare:
+		s.job("prepare", 0, nil, func() []DeviceAction { return d.m.Prepared(s.now, a.Op, s.prepare(a)) })
+	case WriteRecord:
+		failure := ""
+		if s.faults.record && s.fault("record fails") {
+			failure = "no space left"
+		}
+		s.job("record", 0, nil, func() []DeviceAction { return d.m.Recorded(s.now, a.Op, failure) })
+	case ApplyEffects:
+		saved := s.w.files
+		d.saved = &saved
+		s.effects("apply", a.Effects, func(done int, real *Real, f string) []DeviceAction {
+			return d.m.EffectsApplied(s.now, a.Op, done, real, f)
+		})
+	case Undo:
+		s.job("undo", 0, func() {
+			if d.saved != nil {
+				if s.w.files != *d.saved {
+					s.undone = true
+				}
+				s.w.files = *d.saved
+			}
+		}, func() []DeviceAction { return d.m.Undone(s.now, a.Op, "") })
+	case Install:
+		s.install(a)
+	case RunLocal:
+		s.runLocal(a)
+	case CompleteLog:
+		if d.local == nil || d.local.r.Complete(a) != nil {
+			s.fail("a CompleteLog without a re-run that waits")
+		}
+	case Fail:
+		s.ended = "failed"
+	}
+	return nil
+}
+
+func (w *world) check(reads [][]byte) string {
+	for _, r := range reads {
+		f, v := parseVersion(string(r))
+		if w.files[f].version != v {
+			return fmt.Sprintf("file %d", f)
+		}
+	}
+	return ""
+}
+
+func parseVersion(s string) (f, v int) {
+	a, b, _ := strings.Cut(s, "|")
+	f, _ = strconv.Atoi(a)
+	v, _ = strconv.Atoi(b)
+	return f, v
+}
+
+func (s *sim) job(what string, steps int, start func(), ended func() []DeviceAction) {
+	n := steps
+	if start != nil {
+		start()
+	}
+	s.d.jobs = append(s.d.jobs, &job{what: what, step: func() bool { n--; return n < 0 }, ended: ended})
+}
+
+// effects performs effects one at a step, so that a crash can come between.
+func (s *sim) effects(what string, effects []Effect, answer func(int, *Real, string) []DeviceAction) {
+	done, failure := 0, ""
+	var real *Real
+	step := func() bool {
+		if done == len(effects) {
+			return true
+		}
+		p := string(effects[done].Payload)
+		if effects[done].Class == Output {
+			if n := s.w.print(p); n != len(p) {
+				if n > 0 || what == "release" {
+					real = &Real{binary.LittleEndian.AppendUint64(nil, uint64(n))}
+				}
+				failure = "short write"
+				return true
+			}
+		} else {
+			f, _, text := parseEffect(p)
+			if s.faults.record && s.fault("rename fails") {
+				failure = "input/output error"
+				return true
+			}
+			s.w.write(f, text)
+		}
+		done++
+		return done == len(effects)
+	}
+	s.d.jobs = append(s.d.jobs, &job{what: what, step: step, ended: func() []DeviceAction { return answer(done, real, failure) }})
+}
+
+func parseEffect(p string) (f, version int, text string) {
+	parts := strings.SplitN(p, "|", 3)
+	f, _ = strconv.Atoi(parts[0])
+	version, _ = strconv.Atoi(parts[1])
+	return f, version, parts[2]
+}
+
+func (s *sim) serve(a Serve) {
+	kind, arg, _ := strings.Cut(string(a.Payload), " ")
+	f, _ := strconv.Atoi(arg)
+	var reply string
+	start := func() {
+		switch kind {
+		case "read", "stat":
+			reply = fmt.Sprintf("%d|%d", s.w.files[f].version, s.w.read(f))
+		case "stdin":
+			reply = fmt.Sprint(s.w.input())
+		}
+	}
+	s.job("serve "+kind, 0, start, func() []DeviceAction {
+		if kind == "private" {
+			return s.d.m.ServedPrivate(s.now, a.Op, "secret")
+		}
+		return s.d.m.Served(s.now, a.Op, []byte(reply))
+	})
+}
+
+func (s *sim) prepare(a Prepare) *Reason {
+	d := s.d
+	mem, err := decodeDelta(a.Body, d.g.mem)
+	if err != nil {
+		s.fail("a Return that does not apply: %v", err)
+		return &Reason{WhyPrepare, err.Error()}
+	}
+	for _, e := range a.Effects {
+		if e.Class == FileChange {
+			if f, v, _ := parseEffect(string(e.Payload)); v >= 0 && s.w.files[f].version != v {
+				return &Reason{WhyChanged, "a file that the attempt changes"}
+			}
+		}
+	}
+	if s.faults.prepare && s.fault("prepare fails") {
+		return &Reason{WhyPrepare, "no space left on device"}
+	}
+	d.prep = mem
+	d.saved = nil
+	return nil
+}
+
+func (s *sim) install(a Install) {
+	d := s.d
+	s.commits++
+	d.g.mem = d.prep
+	d.base = slices.Clone(d.g.mem)
+	d.g.glob, d.g.vol, d.g.last = a.Return.Globals[0], a.Return.Globals[1], a.Return.Globals[2]
+	d.g.setWASI(a.Return.Wasi)
+	d.floor = max(d.floor, uint64(a.Return.RealNanos))
+	s.accs = append(s.accs, a.Return.Results[0])
+	d.call = nil
+	s.pc++
+	if a.Exited {
+		s.ended, s.code = "exited", a.ExitCode
+	}
+	// Both sides' named images must be equal, wherever the clone still lives.
+	c := s.sites[d.site].c
+	if c != nil {
+		if img, ok := c.images[a.Image]; ok && !slices.Equal(img, d.base) {
+			s.fail("image %v differs between the sides", a.Image)
+		}
+	}
+}
+
+func (s *sim) runLocal(a RunLocal) {
+	d := s.d
+	s.locals++
+	s.reach["why "+string(a.Reason.Why)]++
+	s.say("local: %v, %d entries bind", a.Reason, len(a.Log))
+	if a.Adopt.Kind != NoImage {
+		d.base = slices.Clone(d.g.mem)
+	}
+	if len(a.Log) > 0 {
+		s.replays++
+		last := a.Log[len(a.Log)-1]
+		if last.Class != Output && last.Class != Immediate {
+			s.fail("a log that ends with class %v", last.Class)
+		}
+		for i, e := range a.Log[:len(a.Log)-1] {
+			if e.Open || e.Pending || e.Real != nil {
+				s.fail("entry %d of %d is not complete", i, len(a.Log))
+			}
+		}
+	}
+	d.floor = max(d.floor, uint64(a.Real))
+	d.local = &localRun{e: &exec{g: d.g, ops: d.call}, r: NewReplay(a.Log), seed: append([]byte(nil), a.Seed[:]...)}
+	if d.local.r.Done() {
+		d.m.ReplayDone()
+	}
+}
+
+func seedRandom(seed []byte, n uint64) uint64 {
+	return 1<<40 + mix(binary.LittleEndian.Uint64(seed), n)>>28
+}
+
+func (s *sim) clock() uint64 {
+	s.d.floor = max(s.d.floor, 1<<40+uint64(s.now))
+	return s.d.floor
+}
+
+// stepLocal runs one import of a local run.
+func (s *sim) stepLocal() {
+	d := s.d
+	l := d.local
+	i, ok := l.e.next()
+	if !ok {
+		s.endLocal()
+		return
+	}
+	n, e, mode := l.r.Next()
+	if mode == Wait {
+		l.waiting = true
+		return
+	}
+	l.waiting = false
+	random := func() uint64 { l.randoms++; return seedRandom(l.seed, l.randoms) }
+	if mode == Free {
+		l.e.give(s.w.do(i, s.clock, random))
+		return
+	}
+	val, args, has := decodeEntry(e)
+	if has && args != i.args() {
+		s.fail("divergence at entry %d: %s, logged %s", n, i.args(), args)
+	}
+	switch mode {
+	case AnswerOps:
+		if i.kind != opStdin {
+			s.fail("entry %d is %s, logged an immediate effect", n, i.args())
+		}
+		switch {
+		case len(e.Ops) > 0:
+			val, _ = strconv.ParseUint(string(e.Ops[0].Reply), 10, 64)
+		default:
+			val = s.w.do(i, s.clock, random)
+		}
+	case AnswerIt:
+		if i.kind == opRandom {
+			if got := random(); got != val {
+				s.fail("random %x, logged %x", got, val)
+			}
+		}
+	case Redo:
+		if got := s.w.do(i, s.clock, random); got != val {
+			s.fail("divergence at entry %d: %d, logged %d", n, got, val)
+		}
+	}
+	if i.kind == opClock {
+		d.floor = max(d.floor, val)
+	}
+	l.e.give(val)
+	if l.r.Done() {
+		d.m.ReplayDone()
+	}
+}
+
+func encodeEntry(i imp, val uint64) []byte {
+	return append(binary.LittleEndian.AppendUint64(nil, val), i.args()...)
+}
+
+func decodeEntry(e *Entry) (val uint64, args string, ok bool) {
+	if len(e.Encoded) < 8 {
+		return 0, "", false
+	}
+	val, args = binary.LittleEndian.Uint64(e.Encoded), string(e.Encoded[8:])
+	if e.Real != nil {
+		val = binary.LittleEndian.Uint64(e.Real.Outcome)
+	}
+	return val, args, true
+}
+
+func (s *sim) endLocal() {
+	d := s.d
+	e := d.local.e
+	if !d.local.r.Done() {
+		s.fail("the local run ended before its log")
+	}
+	d.local, d.call = nil, nil
+	s.accs = append(s.accs, e.acc)
+	s.pc++
+	if e.end != "returned" {
+		s.ended, s.code = e.end, e.code
+	}
+}
+
+// advance runs the caller up to and including the next call's start.
+func (s *sim) advance() {
+	d := s.d
+	if s.pc == len(s.prog) {
+		s.ended = "returned"
+		return
+	}
+	it := s.prog[s.pc]
+	if !it.call {
+		e := &exec{g: d.g, ops: it.ops}
+		for i, ok := e.next(); ok; i, ok = e.next() {
+			e.give(s.w.do(i, s.clock, func() uint64 { return 1<<40 + uint64(s.now)&0xff }))
+		}
+		s.pc++
+		if e.end != "returned" {
+			s.ended, s.code = e.end, e.code
+		}
+		return
+	}
+	d.call = it.ops
+	if len(s.sites) > 1 {
+		d.site = s.choose(len(s.sites))
+	}
+	site := s.sites[d.site]
+	if site.link.up && site.link.deviceSaw {
+		s.device(d.m.LinkUp(s.now))
+	} else {
+		s.device(d.m.LinkLost(s.now))
+	}
+	acts, err := d.m.Begin(s.now, CallSpec{
+		Site: site.name, Function: uint32(s.pc), Globals: []uint64{d.g.glob, d.g.vol, d.g.last},
+		WASI: d.g.wasi(), Real: int64(s.clock()), Mono: int64(s.now), MemoryMax: 12,
+	})
+	if err != nil {
+		s.reach[err.Error()]++
+		s.say("device: %v", err)
+		s.locals++
+		d.local = &localRun{e: &exec{g: d.g, ops: d.call}, r: NewReplay(nil), seed: make([]byte, 32)}
+		return
+	}
+	s.device(acts)
+}
+
+func (s *sim) deviceSend(a Send) {
+	d := s.d
+	var body []byte
+	switch a.Body.Kind {
+	case DeltaBody:
+		if a.Body.Base != d.m.Base() {
+			s.fail("a delta against %v, the device keeps %v", a.Body.Base, d.m.Base())
+		}
+		body = encodeDelta(d.g.mem, d.base)
+	case HashBody:
+		a.Msg.(*wire.PageHashes).MemoryBytes = wire.PageSize * uint64(len(d.g.mem))
+		for _, v := range d.g.mem {
+			body = binary.LittleEndian.AppendUint64(body, mix(1, v))
+			body = binary.LittleEndian.AppendUint64(body, mix(2, v))
+		}
+	case PagesBody:
+		body = binary.LittleEndian.AppendUint64(nil, memHash(d.g.mem))
+		for i := 0; i < len(a.Body.Runs); i += 2 {
+			for k := range a.Body.Runs[i+1] {
+				p := a.Body.Runs[i] + k
+				if int(p) >= len(d.g.mem) {
+					s.fail("page %d is asked for", p)
+					return
+				}
+				body = binary.LittleEndian.AppendUint64(body, d.g.mem[p])
+			}
+		}
+	}
+	l := &s.sites[d.site].link
+	if !l.up {
+		return
+	}
+	l.toNode = append(l.toNode, s.frame(a, body))
+}
+
+func (s *sim) frame(a Send, body []byte) *wire.Frame {
+	f, err := wire.NewFrame(a.Header, a.Msg, body)
+	if err != nil {
+		s.fail("a frame that may not be sent: %v", err)
+		return &wire.Frame{}
+	}
+	return f
+}
+
+func (s *sim) deliverToDevice(site *simSite) {
+	l := &site.link
+	f := l.toDevice[0]
+	l.toDevice = l.toDevice[1:]
+	s.giveDevice(f)
+}
+
+func (s *sim) giveDevice(f *wire.Frame) {
+	msg, err := f.Message()
+	if err != nil {
+		s.fail("a frame that does not decode: %v", err)
+		return
+	}
+	if len(s.d.old) < 64 {
+		s.d.old = append(s.d.old, f)
+	}
+	s.say("device <- %v %d (ack %d)", f.Type, f.Seq, f.Ack)
+	s.device(s.d.m.Frame(s.now, f.Header, msg, f.Body))
+}
+
+// ---- node and clone ----
+
+func (s *sim) node(site *simSite, acts []NodeAction) {
+	for _, a := range acts {
+		s.say("node %s: %T", site.name, a)
+		switch a := a.(type) {
+		case ToClone:
+			if site.c != nil && site.c.gen == a.Generation {
+				site.c.in = append(site.c.in, a.Frame)
+			}
+		case ToDevice:
+			if site.link.up {
+				site.link.toDevice = append(site.link.toDevice, a.Frame)
+			}
+		case Send:
+			if site.link.up {
+				site.link.toDevice = append(site.link.toDevice, s.frame(a, nil))
+			}
+		case StartClone:
+			if site.c != nil {
+				s.fail("a second runner was started")
+			}
+			site.c = &simClone{
+				gen: a.Generation, m: NewClone(s.d.run), images: map[Image][]uint64{},
+				inst: newGuest().mem,
+			}
+		case KillClone:
+			if site.c == nil || site.c.gen != a.Generation {
+				s.fail("a runner that does not live is killed")
+			}
+			s.loseClone(site, "killed")
+		}
+	}
+}
+
+// loseClone ends the runner; its exit is reported later, perhaps after some
+// of the frames that it had written.
+func (s *sim) loseClone(site *simSite, why string) {
+	c := site.c
+	site.c = nil
+	left := c.out
+	site.exits = append(site.exits, func() {
+		for _, f := range left[:s.pick(len(left)+1)] {
+			s.node(site, site.n.FromClone(s.now, c.gen, f))
+		}
+		s.node(site, site.n.CloneExited(s.now, c.gen, why))
+	})
+}
+
+func (s *sim) pick(n int) int {
+	if n <= 1 {
+		return 0
+	}
+	return s.choose(n)
+}
+
+func (s *sim) clone(site *simSite, c *simClone, acts []CloneAction) {
+	for _, a := range acts {
+		s.say("clone %s: %T", site.name, a)
+		s.cloneAct(site, c, a)
+	}
+}
+
+func (s *sim) cloneAct(site *simSite, c *simClone, a CloneAction) {
+	switch a := a.(type) {
+	case Send:
+		s.cloneSend(c, a)
+	case Apply:
+		s.cloneApply(site, c, a)
+	case CompareHashes:
+		s.compare(site, c, a)
+	case KeepImages:
+		for i := range c.images {
+			if !slices.Contains(a.Images, i) {
+				delete(c.images, i)
+			}
+		}
+		for _, i := range a.Images {
+			if _, ok := c.images[i]; !ok {
+				s.fail("the clone is to keep %v and has not got it", i)
+			}
+		}
+	case Start:
+		g := &guest{mem: c.inst, glob: a.Call.Globals[0], vol: a.Call.Globals[1], last: a.Call.Globals[2]}
+		g.setWASI(a.Call.Wasi)
+		c.e = &exec{g: g, ops: s.prog[a.Call.Function].ops}
+		c.call, c.attempt, c.started = a.Call, a.Attempt, s.now
+		c.overlay, c.versions, c.cache = map[int]string{}, map[int]int{}, map[int]uint64{}
+		c.randoms, c.waiting, c.aborted = 0, false, ""
+	case Answer:
+		c.waiting = false
+		s.cloneAnswer(site, c, string(a.Payload))
+	case Abort:
+		c.aborted = a.Reason
+	case Rollback:
+		if _, ok := c.images[a.Image]; !ok {
+			s.fail("rollback to %v, which is not there", a.Image)
+		}
+	}
+}
+
+func (s *sim) cloneSend(c *simClone, a Send) {
+	var body []byte
+	if a.Body.Kind == ResultBody {
+		entry := c.images[a.Body.Base]
+		body = encodeDelta(c.inst, entry)
+	}
+	c.out = append(c.out, s.frame(a, body))
+}
+
+func (s *sim) cloneApply(site *simSite, c *simClone, a Apply) {
+	var base []uint64
+	switch a.Base.Kind {
+	case ModuleImage:
+		base = newGuest().mem
+	case HashedImage:
+		base = nil
+	default:
+		var ok bool
+		if base, ok = c.images[a.Base]; !ok {
+			s.fail("base %v is named and not there", a.Base)
+		}
+	}
+	var mem []uint64
+	var err error
+	if a.Base.Kind == HashedImage {
+		mem, err = c.assemble(a.Body)
+	} else {
+		mem, err = decodeDelta(a.Body, base)
+	}
+	if err != nil {
+		s.fail("a Call that does not apply: %v", err)
+		s.clone(site, c, c.m.ApplyFailed(a.Attempt, ApplyBase, ""))
+		return
+	}
+	if len(mem) < len(c.inst) && !a.Fresh {
+		s.reach["grown"]++
+		s.clone(site, c, c.m.ApplyFailed(a.Attempt, ApplyGrown, ""))
+		return
+	}
+	if live, ok := s.d.m.Live(); ok && live == a.Attempt && !slices.Equal(mem, s.d.g.mem) {
+		s.fail("entry image differs between the sides")
+	}
+	c.inst = mem
+	c.images[Image{EntryImage, a.Attempt}] = slices.Clone(mem)
+	s.clone(site, c, c.m.ApplyDone(s.now, a.Attempt, time.Millisecond))
+}
+
+func (s *sim) compare(site *simSite, c *simClone, a CompareHashes) {
+	n := int(a.MemoryBytes / wire.PageSize)
+	have := map[uint64]uint64{}
+	for _, img := range c.images {
+		for _, v := range img {
+			have[mix(1, v)] = v
+		}
+	}
+	c.found, c.foundOK = make([]uint64, n), make([]bool, n)
+	var missing []uint32
+	for i := range n {
+		c.found[i], c.foundOK[i] = have[binary.LittleEndian.Uint64(a.Body[16*i:])], false
+		_, c.foundOK[i] = have[binary.LittleEndian.Uint64(a.Body[16*i:])]
+		if !c.foundOK[i] {
+			missing = append(missing, uint32(i), 1)
+		}
+	}
+	s.clone(site, c, c.m.Compared(a.Attempt, missing))
+}
+
+func (c *simClone) assemble(b []byte) ([]uint64, error) {
+	sum := binary.LittleEndian.Uint64(b)
+	b = b[8:]
+	mem := slices.Clone(c.found)
+	for i := range mem {
+		if !c.foundOK[i] {
+			mem[i] = binary.LittleEndian.Uint64(b)
+			b = b[8:]
+		}
+	}
+	if memHash(mem) != sum {
+		return nil, fmt.Errorf("hash")
+	}
+	return mem, nil
+}
+
+// stepClone runs the clone's guest by one import.
+func (s *sim) stepClone(site *simSite) {
+	c := site.c
+	if c.aborted != "" {
+		s.finish(site, &wire.Return{Outcome: wire.Outcome_OUTCOME_ABORTED, Reason: c.aborted})
+		return
+	}
+	i, ok := c.e.next()
+	if !ok {
+		s.finishRun(site)
+		return
+	}
+	c.imp = i
+	forward := func(class Class, payload string) {
+		c.waiting = true
+		s.clone(site, c, c.m.Forward(s.now, class, []byte(payload)))
+		if c.aborted != "" {
+			c.waiting = false
+		}
+	}
+	_, known := c.versions[i.file]
+	switch i.kind {
+	case opPrint, opPrintVol:
+		s.logClone(site, Output, uint64(len(i.text)), []byte(i.text))
+	case opWrite:
+		if !known {
+			forward(Read, fmt.Sprintf("stat %d", i.file))
+			return
+		}
+		s.cloneWrite(site)
+	case opRead:
+		if text, ok := c.overlay[i.file]; ok {
+			s.logClone(site, Read, hashOf(text), nil)
+		} else if known {
+			s.logClone(site, Read, c.cache[i.file], nil)
+		} else {
+			forward(Read, fmt.Sprintf("read %d", i.file))
+		}
+	case opPrivate:
+		forward(Read, "private 0")
+	case opStdin:
+		forward(Immediate, "stdin 0")
+	case opClock:
+		v := max(uint64(c.call.RealNanos)+uint64(s.now-c.started)*site.skew, c.e.g.last)
+		c.m.NoteClocks(int64(v), 0)
+		s.logClone(site, Quiet, v, nil)
+	case opRandom:
+		c.randoms++
+		s.logClone(site, Quiet, seedRandom(c.call.Seed, c.randoms), nil)
+	case opOpen:
+		s.logClone(site, Read, 0, nil)
+	case opPinned:
+		c.aborted = "pinned"
+	}
+}
+
+func (s *sim) cloneWrite(site *simSite) {
+	c := site.c
+	version := c.versions[c.imp.file]
+	if _, mine := c.overlay[c.imp.file]; mine {
+		version = -1
+	}
+	c.overlay[c.imp.file] = c.imp.text
+	s.logClone(site, FileChange, uint64(len(c.imp.text)), []byte(fmt.Sprintf("%d|%d|%s", c.imp.file, version, c.imp.text)))
+}
+
+func (s *sim) logClone(site *simSite, class Class, val uint64, effect []byte) {
+	c := site.c
+	c.e.give(val)
+	s.clone(site, c, c.m.Log(s.now, class, encodeEntry(c.imp, val), effect))
+}
+
+func (s *sim) cloneAnswer(site *simSite, c *simClone, payload string) {
+	switch c.imp.kind {
+	case opStdin:
+		v, _ := strconv.ParseUint(payload, 10, 64)
+		s.logClone(site, Immediate, v, nil)
+	case opRead, opWrite:
+		version, rest, _ := strings.Cut(payload, "|")
+		c.versions[c.imp.file], _ = strconv.Atoi(version)
+		c.cache[c.imp.file], _ = strconv.ParseUint(rest, 10, 64)
+		s.clone(site, c, c.m.NoteRead([]byte(fmt.Sprintf("%d|%s", c.imp.file, version))))
+		if c.imp.kind == opRead {
+			s.logClone(site, Read, c.cache[c.imp.file], nil)
+		} else {
+			s.cloneWrite(site)
+		}
+	default:
+		s.fail("an answer nobody asked for")
+	}
+}
+
+func (s *sim) finishRun(site *simSite) {
+	e := site.c.e
+	ret := &wire.Return{Outcome: wire.Outcome_OUTCOME_RETURNED}
+	switch e.end {
+	case "exited":
+		ret.Outcome, ret.ExitCode = wire.Outcome_OUTCOME_EXITED, e.code
+	case "trapped":
+		ret = &wire.Return{Outcome: wire.Outcome_OUTCOME_TRAPPED, Reason: "unreachable"}
+	}
+	if e.end != "trapped" {
+		ret.Results, ret.Globals, ret.Wasi = []uint64{e.acc}, []uint64{e.g.glob, e.g.vol, e.g.last}, e.g.wasi()
+	}
+	s.finish(site, ret)
+}
+
+func (s *sim) finish(site *simSite, ret *wire.Return) {
+	c := site.c
+	c.inst = c.e.g.mem
+	ok := ret.Outcome == wire.Outcome_OUTCOME_RETURNED || ret.Outcome == wire.Outcome_OUTCOME_EXITED
+	if ok {
+		c.images[Image{ResultImage, c.attempt}] = slices.Clone(c.inst)
+	}
+	c.e = nil
+	s.clone(site, c, c.m.Finished(c.attempt, ret))
+}
+
+// ---- links ----
+
+func (s *sim) cut(site *simSite) {
+	l := &site.link
+	keep := s.pick(len(l.toDevice) + 1)
+	*l = simLink{nodeThinks: l.nodeThinks, toDevice: l.toDevice[:keep]}
+	s.say("link %s cut", site.name)
+}
+
+// seeCut tells the device that the link is gone, once what had arrived is
+// read.
+func (s *sim) seeCut(site *simSite, device bool) {
+	l := &site.link
+	if device {
+		l.deviceSaw = true
+		if s.d.site < len(s.sites) && s.sites[s.d.site] == site {
+			s.device(s.d.m.LinkLost(s.now))
+		}
+		return
+	}
+	l.nodeSaw, l.nodeThinks = true, false
+	s.node(site, site.n.LinkLost(s.now))
+}
+
+func (s *sim) dial(site *simSite) {
+	l := &site.link
+	if l.nodeThinks {
+		s.node(site, site.n.LinkLost(s.now))
+	}
+	*l = simLink{up: true, deviceSaw: true, nodeSaw: true, nodeThinks: true}
+	s.say("link %s up", site.name)
+	s.node(site, site.n.LinkUp(s.now))
+	if s.sites[s.d.site] == site {
+		s.device(s.d.m.LinkUp(s.now))
+	}
+}
+
+// fault asks whether a fault of a kind happens now.
+func (s *sim) fault(what string) bool {
+	if s.budget == 0 || s.choose(6) != 0 {
+		return false
+	}
+	s.budget--
+	s.say("fault: %s", what)
+	return true
+}
+
+// forge makes a frame that nobody sent: an old one again, or a Return of an
+// attempt that never was.
+func (s *sim) forge() {
+	if len(s.d.old) > 0 && s.choose(2) == 0 {
+		f := *s.d.old[s.choose(len(s.d.old))]
+		s.giveDevice(&f)
+		return
+	}
+	h := wire.Header{Type: wire.TypeReturn, Run: s.d.run, Attempt: ID{1, 2, 3}, Seq: 1}
+	if id, ok := s.d.m.Live(); ok {
+		h.Attempt = id
+		h.Attempt[15] ^= 1
+	}
+	msg := &wire.Return{Outcome: wire.Outcome_OUTCOME_EXITED, ExitCode: 66}
+	s.device(s.d.m.Frame(s.now, h, proto.Message(msg), nil))
+}
