@@ -51,7 +51,7 @@ func (in *wazeroInstance) Function(export string) (Function, bool) {
 	}
 	f := &function{instance: in, export: export, typ: typeOf(af.Definition())}
 	f.slots = f.typ.slots()
-	f.free = append(f.free, af)
+	f.first.Store(&callable{af})
 	in.funcs[export] = f
 	return f, true
 }
@@ -80,9 +80,13 @@ type function struct {
 	typ      FuncType
 	slots    int
 
-	mu   sync.Mutex
-	free []api.Function
+	first atomic.Pointer[callable]
+	mu    sync.Mutex
+	free  []*callable
 }
+
+// callable makes the engine's function value a thing to point at.
+type callable struct{ api.Function }
 
 var _ Function = (*function)(nil)
 
@@ -109,7 +113,7 @@ func (f *function) Call(ctx context.Context, stack []uint64) error {
 }
 
 // callRecovered calls, and turns a panic that left the engine into an error.
-func callRecovered(ctx context.Context, af api.Function, stack []uint64) (err error) {
+func callRecovered(ctx context.Context, af *callable, stack []uint64) (err error) {
 	defer func() {
 		if r := recover(); r != nil {
 			err = panicError(r)
@@ -132,24 +136,31 @@ func panicError(r any) error {
 // maxFree bounds the function values kept for re-entry, each with its stack.
 const maxFree = 4
 
-func (f *function) take() api.Function {
-	f.mu.Lock()
-	if n := len(f.free); n > 0 {
-		af := f.free[n-1]
-		f.free = f.free[:n-1]
-		f.mu.Unlock()
-		return af
+// take returns a function value that no call uses. The first costs an exchange,
+// those of re-entered calls a lock.
+func (f *function) take() *callable {
+	if c := f.first.Swap(nil); c != nil {
+		return c
 	}
-	f.mu.Unlock()
-	return f.instance.module.ExportedFunction(f.export)
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if n := len(f.free); n > 0 {
+		c := f.free[n-1]
+		f.free = f.free[:n-1]
+		return c
+	}
+	return &callable{f.instance.module.ExportedFunction(f.export)}
 }
 
-func (f *function) give(af api.Function) {
-	f.mu.Lock()
-	if len(f.free) < maxFree {
-		f.free = append(f.free, af)
+func (f *function) give(c *callable) {
+	if f.first.CompareAndSwap(nil, c) {
+		return
 	}
-	f.mu.Unlock()
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if len(f.free) < maxFree {
+		f.free = append(f.free, c)
+	}
 }
 
 // global implements Global.

@@ -6,6 +6,7 @@ import (
 	"math"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/clonecloud/clonecloud/internal/engine"
 )
@@ -94,7 +95,7 @@ func TestAPanickingHostFunctionIsNoTrapOfTheGuest(t *testing.T) {
 		{"with an error", func() { panic(cause) }, engine.TrapHost},
 		{"with a text", func() { panic("unreachable") }, engine.TrapHost},
 		{"with a text that looks like a trap", func() { panic("wasm error: unreachable") }, engine.TrapHost},
-		{"with a fault of the Go program", func() { var m map[string]int; m["a"] = 1 }, engine.TrapEngine},
+		{"with a fault of the Go program", func() { _ = kinds[len(kinds)+int(time.Now().Unix()&1)] }, engine.TrapEngine},
 	}
 	eachKind(t, func(t *testing.T, h *harness) {
 		in := h.instance("suite")
@@ -114,6 +115,16 @@ func TestAPanickingHostFunctionIsNoTrapOfTheGuest(t *testing.T) {
 		h.onCall = func(_ context.Context, arg int32) int32 { return arg }
 		if got := h.must(in, "reenter", 4); got != 4 {
 			t.Errorf("a call after the panics gave %d", got)
+		}
+	})
+}
+
+// The interpreter allows 2000 by itself.
+func TestRecursionOfOrdinaryDepthIsNoTrap(t *testing.T) {
+	eachKind(t, func(t *testing.T, h *harness) {
+		in := h.instance("suite")
+		if got := h.must(in, "deep", 9_000); got != 9_000 {
+			t.Errorf("deep(9000) = %d", got)
 		}
 	})
 }
