@@ -141,15 +141,9 @@ func pagemapScan(what scanFor, start, end uintptr, vec []pageRegion) (int, error
 	return n, err
 }
 
-// remap maps fd private over a reservation, accessible up to size.
-func remap(mem []byte, fd int, size uint64) error {
-	base := unsafe.Pointer(unsafe.SliceData(mem))
+// remap maps fd from offset, private, over mem.
+func remap(mem []byte, fd int, offset uint64) error {
 	const flags = unix.MAP_PRIVATE | unix.MAP_NORESERVE | unix.MAP_FIXED
-	if _, err := unix.MmapPtr(fd, 0, base, uintptr(len(mem)), unix.PROT_NONE, flags); err != nil {
-		return err
-	}
-	if size == 0 {
-		return nil
-	}
-	return unix.Mprotect(mem[:roundUp(size)], unix.PROT_READ|unix.PROT_WRITE)
+	_, err := unix.MmapPtr(fd, int64(offset), unsafe.Pointer(unsafe.SliceData(mem)), uintptr(len(mem)), unix.PROT_READ|unix.PROT_WRITE, flags)
+	return err
 }

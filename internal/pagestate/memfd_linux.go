@@ -22,7 +22,7 @@ const (
 	// manyRuns is where one call over all of memory beats one call for each run.
 	manyRuns = 64
 
-	// manyLoose is how many pages a scan may look at twice before they are armed.
+	// manyLoose is how many clean pages a scan may look at twice before they are armed.
 	manyLoose = 256
 
 	// seals let nobody but the view that is mapped already write the base, and
@@ -35,15 +35,19 @@ const (
 var osPages = uint32(max(os.Getpagesize()/PageSize, 1))
 
 // memfdBackend has the base in a memfd: the guest maps it private, view shared.
+//
+// What lies beyond the last image is anonymous memory until the next one: the first
+// write to a hole of a memfd through a private mapping fills the hole too, so a guest
+// that never offloads would take each of its pages twice.
 type memfdBackend struct {
-	kind Kind
-	fd   int
-	mem  []byte // guest mapping: all of the reservation, accessible up to size
-	view []byte // the base, writable through this mapping alone
-	size uint64
+	kind   Kind
+	fd     int
+	mem    []byte // all of the reservation, accessible up to size
+	view   []byte // the base, writable through this mapping alone
+	size   uint64
+	mapped uint64 // so much of mem shows the memfd; a multiple of the kernel's page
 
-	kept  int // upper bound of the pages that are private but equal to the base
-	loose int // pages that the last fast scan found unprotected though not private
+	kept int // upper bound of the pages that are private but equal to the base
 
 	vec  []pageRegion
 	buf  []byte // of pagemap entries
@@ -69,7 +73,7 @@ func newMemfd(kind Kind, maxSize uint64) (_ *memfdBackend, err error) {
 	if b.fd, err = unix.MemfdCreate("guest", unix.MFD_CLOEXEC|unix.MFD_ALLOW_SEALING); err != nil {
 		return nil, fmt.Errorf("memfd_create: %w", err)
 	}
-	// The whole length now, sparse, so that growth only makes more of it accessible.
+	// The whole length now, sparse, so that it can be sealed.
 	if err = unix.Ftruncate(b.fd, int64(maxSize)); err != nil {
 		return nil, fmt.Errorf("extend memfd: %w", err)
 	}
@@ -79,13 +83,8 @@ func newMemfd(kind Kind, maxSize uint64) (_ *memfdBackend, err error) {
 	if _, err = unix.FcntlInt(uintptr(b.fd), unix.F_ADD_SEALS, seals); err != nil {
 		return nil, fmt.Errorf("seal memfd: %w", err)
 	}
-	if b.mem, err = unix.Mmap(b.fd, 0, int(maxSize), unix.PROT_NONE, unix.MAP_PRIVATE|unix.MAP_NORESERVE); err != nil {
-		return nil, fmt.Errorf("map memory: %w", err)
-	}
-	if kind == Userfault {
-		if err = uffdRegister(b.mem); err != nil {
-			return nil, fmt.Errorf("register memory with userfaultfd: %w", err)
-		}
+	if b.mem, err = unix.Mmap(-1, 0, int(maxSize), unix.PROT_NONE, unix.MAP_PRIVATE|unix.MAP_ANON|unix.MAP_NORESERVE); err != nil {
+		return nil, fmt.Errorf("reserve memory: %w", err)
 	}
 	return b, nil
 }
@@ -112,13 +111,16 @@ func (b *memfdBackend) candidates() (runs []run, err error) {
 		return nil, nil
 	}
 	b.runs = b.runs[:0]
+	mapped, all := uint32(b.mapped/PageSize), uint32(roundUp(b.size)/PageSize)
 	switch b.kind {
 	case Pagemap:
-		b.runs, err = b.readPagemap(b.runs, roundUp(b.size), isPrivate)
+		b.runs, err = b.readPagemap(b.runs, run{0, all}, isPrivate)
 	case Userfault:
-		b.runs, err = b.scanWritten(b.runs)
+		if b.runs, err = b.scanWritten(b.runs, run{0, mapped}); err == nil {
+			b.runs, err = b.scan(b.runs, scanPrivate, run{mapped, all})
+		}
 	default:
-		b.runs, err = b.scan(b.runs, scanPrivate, run{0, uint32(roundUp(b.size) / PageSize)})
+		b.runs, err = b.scan(b.runs, scanPrivate, run{0, all})
 	}
 	if err != nil {
 		return nil, err
@@ -131,8 +133,7 @@ func (b *memfdBackend) candidates() (runs []run, err error) {
 // belongs to the memfd and does not match, so neither a restore nor growth costs
 // anything. But the kernel is about ten times as fast when asked for unprotected pages
 // alone, so it is first asked that, and then about the pages it named.
-func (b *memfdBackend) scanWritten(runs []run) (_ []run, err error) {
-	all := run{0, uint32(roundUp(b.size) / PageSize)}
+func (b *memfdBackend) scanWritten(runs []run, all run) (_ []run, err error) {
 	if !fastScanIsSound() {
 		return b.scan(runs, scanPrivate|scanUnprotected, all)
 	}
@@ -147,8 +148,36 @@ func (b *memfdBackend) scanWritten(runs []run) (_ []run, err error) {
 			return nil, err
 		}
 	}
-	b.loose = countPages(b.fast) - countPages(runs)
+	if countPages(b.fast)-countPages(runs) > manyLoose && len(runs) <= manyRuns {
+		if err := b.protectBetween(runs); err != nil {
+			return nil, err
+		}
+	}
 	return runs, nil
+}
+
+// protectBetween arms what lies between the dirty runs: pages that were read but
+// never protected, which the first scan would name each time.
+func (b *memfdBackend) protectBetween(dirty []run) error {
+	at := uint32(0)
+	for _, r := range append(slices.Clone(dirty), run{uint32(b.mapped / PageSize), 0}) {
+		if r.start > at {
+			if err := b.protectAll(run{at, r.start}); err != nil {
+				return err
+			}
+		}
+		at = r.end
+	}
+	return nil
+}
+
+// protectAll arms what there is of the run.
+func (b *memfdBackend) protectAll(in run) error {
+	begin := addrOf(span(b.mem, in))
+	if _, err := pagemapScan(armUnprotected, begin, begin+uintptr(in.len())*PageSize, nil); err != nil {
+		return fmt.Errorf("protect memory: %w", err)
+	}
+	return nil
 }
 
 // fastScanIsSound tells whether the kernel's fast path can be believed. Before it was
@@ -201,14 +230,13 @@ func (b *memfdBackend) scan(runs []run, what scanFor, in run) ([]run, error) {
 	return runs, nil
 }
 
-// readPagemap returns the pages among the first size bytes whose entry matches.
-func (b *memfdBackend) readPagemap(runs []run, size uint64, match func(uint64) bool) ([]run, error) {
+// readPagemap appends the pages of a run whose entry matches.
+func (b *memfdBackend) readPagemap(runs []run, in run, match func(uint64) bool) ([]run, error) {
 	if b.buf == nil {
 		b.buf = make([]byte, 64<<10)
 	}
-	osPage := uint64(osPages) * PageSize
-	first := uint64(addrOf(b.mem)) / osPage
-	for at, n := uint64(0), size/osPage; at < n; {
+	first := uint64(addrOf(b.mem)) / (uint64(osPages) * PageSize)
+	for at, n := uint64(in.start/osPages), uint64(in.end/osPages); at < n; {
 		want := min(n-at, uint64(len(b.buf)/8))
 		if k, err := unix.Pread(kernel.pagemap, b.buf[:want*8], int64(first+at)*8); err != nil || k != int(want*8) {
 			return nil, fmt.Errorf("read pagemap (%d of %d bytes): %w", k, want*8, err)
@@ -239,30 +267,70 @@ func isPrivate(entry uint64) bool {
 }
 
 func (b *memfdBackend) rebase(dirty []run) error {
-	for _, r := range dirty {
+	old, grown := splitRuns(dirty, uint32(b.mapped/PageSize))
+	for _, r := range old {
 		copy(span(b.view, r), span(b.mem, r))
 	}
-	if b.kind != Userfault {
-		return b.drop(dirty)
+	for _, r := range grown {
+		for p := r.start; p < r.end; p++ {
+			if m := page(b.mem, p); !isZero(m) { // a hole stays one
+				copy(page(b.view, p), m)
+			}
+		}
 	}
-	b.kept += countPages(dirty)
+	if err := b.mapBase(roundUp(b.size)); err != nil {
+		return err
+	}
+	if b.kind != Userfault {
+		return b.drop(old)
+	}
+	b.kept += countPages(old)
 	if b.kept > keepMax {
 		b.kept = 0
-		return b.advise(b.mem[:roundUp(b.size)], unix.MADV_DONTNEED)
+		return b.advise(b.mem[:b.mapped], unix.MADV_DONTNEED)
 	}
-	return b.protect(dirty)
+	return b.protect(old)
+}
+
+// splitRuns cuts ascending runs at a page.
+func splitRuns(runs []run, at uint32) (below, above []run) {
+	i := 0
+	for i < len(runs) && runs[i].end <= at {
+		i++
+	}
+	if i == len(runs) || runs[i].start >= at {
+		return runs[:i], runs[i:]
+	}
+	below = append(slices.Clone(runs[:i]), run{runs[i].start, at})
+	above = append([]run{{at, runs[i].end}}, runs[i+1:]...)
+	return below, above
+}
+
+// mapBase shows the memfd, private, in all of mem below end that does not yet.
+func (b *memfdBackend) mapBase(end uint64) error {
+	if end <= b.mapped {
+		return nil
+	}
+	part := b.mem[b.mapped:end]
+	if err := remap(part, b.fd, b.mapped); err != nil {
+		return fmt.Errorf("map base: %w", err)
+	}
+	b.mapped = end
+	if b.kind != Userfault {
+		return nil
+	}
+	// A new mapping loses what registration there was: register after it.
+	if err := uffdRegister(part); err != nil {
+		return fmt.Errorf("register memory with userfaultfd: %w", err)
+	}
+	return nil
 }
 
 // protect arms the runs, which are all that is dirty, so that they count as dirty
-// from their next write. When the last scan met many pages that were read but never
-// protected, all are armed, for the next scan to be fast.
+// from their next write.
 func (b *memfdBackend) protect(dirty []run) error {
-	if len(dirty) > manyRuns || b.loose > manyLoose {
-		begin := addrOf(b.mem)
-		if _, err := pagemapScan(armUnprotected, begin, begin+uintptr(roundUp(b.size)), nil); err != nil {
-			return fmt.Errorf("protect memory: %w", err)
-		}
-		return nil
+	if len(dirty) > manyRuns {
+		return b.protectAll(run{0, uint32(b.mapped / PageSize)})
 	}
 	for _, r := range dirty {
 		if err := uffdProtect(span(b.mem, r)); err != nil {
@@ -273,11 +341,12 @@ func (b *memfdBackend) protect(dirty []run) error {
 }
 
 // drop throws the private copies of the runs away; the base shows in their place.
+// The runs lie in what is mapped, and all that is dirty is in them.
 func (b *memfdBackend) drop(runs []run) error {
 	if len(runs) > manyRuns {
 		// Every other page is equal to the base, so dropping them too loses nothing.
 		b.kept = 0
-		return b.advise(b.mem[:roundUp(b.size)], unix.MADV_DONTNEED)
+		return b.advise(b.mem[:b.mapped], unix.MADV_DONTNEED)
 	}
 	for _, r := range runs {
 		if err := b.advise(span(b.mem, r), unix.MADV_DONTNEED); err != nil {
@@ -294,7 +363,18 @@ func (b *memfdBackend) advise(mem []byte, advice int) error {
 	return nil
 }
 
-func (b *memfdBackend) rollback(dirty []run) error { return b.drop(dirty) }
+func (b *memfdBackend) rollback(dirty []run) error {
+	old, grown := splitRuns(dirty, uint32(b.mapped/PageSize))
+	b.fill(grown) // there are none, unless mapping them once failed (see written)
+	return b.drop(old)
+}
+
+// fill copies the base over the content of the runs.
+func (b *memfdBackend) fill(runs []run) {
+	for _, r := range runs {
+		copy(span(b.mem, r), span(b.view, r))
+	}
+}
 
 func (b *memfdBackend) writing(pages []run) {
 	// Fault the view in with one call for a long run instead of once a page.
@@ -324,12 +404,14 @@ func (b *memfdBackend) written(pages []run) {
 		}
 		pages = mergeRuns(pages)
 	}
-	if b.drop(pages) == nil {
+	// Where the kernel will not, for want of memory or because it is locked, copying
+	// serves as well. What is not mapped then stays suspect, and is compared.
+	if b.mapBase(roundUp(b.size)) != nil {
+		b.fill(pages)
 		return
 	}
-	// A kernel that will not drop them (locked memory) leaves them to be copied.
-	for _, r := range pages {
-		copy(span(b.mem, r), span(b.view, r))
+	if b.drop(pages) != nil {
+		b.fill(pages)
 	}
 }
 
@@ -363,21 +445,15 @@ func (b *memfdBackend) populated() ([]run, error) {
 
 func (b *memfdBackend) adopt(old backend, size uint64) (mem, base []byte, err error) {
 	o := old.(*memfdBackend)
-	// A mapping over the old one loses its registration: map first, register then,
-	// all but the accessible part without access as before.
-	if err := remap(b.mem, o.fd, size); err != nil {
-		return nil, nil, fmt.Errorf("map the base: %w", err)
-	}
-	if b.kind == Userfault {
-		if err := uffdRegister(b.mem); err != nil {
-			// Back to what was, minus what the instance had written.
-			return nil, nil, fmt.Errorf("register memory with userfaultfd: %w", err)
-		}
-	}
 	// The old one gets the fresh memfd, so that both can be freed alike.
 	b.fd, o.fd = o.fd, b.fd
 	b.view, o.view = o.view, b.view
-	b.kept, b.size = 0, size
+	b.mapped, b.kept = 0, 0
+	if err := b.mapBase(roundUp(size)); err != nil {
+		b.fd, o.fd = o.fd, b.fd
+		b.view, o.view = o.view, b.view
+		return nil, nil, err
+	}
 	return b.mem[:size:size], b.view[:size:size], nil
 }
 
