@@ -58,7 +58,7 @@ const (
 	// minSize is the least body, in bytes, that gets a stub for its estimate.
 	minSize = 256
 	// minWork is the least estimated work of one call, in instructions.
-	minWork = 20_000
+	minWork = 1_500
 	// minGoWork is the same for the packages of a Go program itself, where the
 	// work of the standard library does not blur the estimate.
 	minGoWork = 5_000
