@@ -58,7 +58,16 @@ const (
 	// minSize is the least body, in bytes, that gets a stub for its estimate.
 	minSize = 256
 	// minWork is the least estimated work of one call, in instructions.
-	minWork = 20_000
+	minWork = 1_500
+	// minGoWork is the same for the packages of a Go program itself, where the
+	// work of the standard library does not blur the estimate.
+	minGoWork = 5_000
+	// minTurns is the least number of times that one call executes the average
+	// instruction of its busiest function: it tells a kernel from a function such
+	// as printf, whose many loops are many cases.
+	minTurns = 30
+	// minLibraryWork is the same for packages of a standard library.
+	minLibraryWork = 1_000_000
 	// stubWork is what a stub costs, in instructions.
 	stubWork = 8
 	// idleShare bounds the stubs' part of the estimated work of a run.
@@ -149,7 +158,27 @@ func (g *Graph) byEstimate(chosen map[uint32]Candidate, limit int) {
 	}
 }
 
+// worthwhile says whether function i may be chosen for its estimated work.
 func (g *Graph) worthwhile(i uint32) bool {
-	return g.Legality(i).Movable && !g.code.TailCalled[i] && !g.recursive[i] &&
-		g.m.BodyOf(i).Size() >= minSize && g.work[i] >= minWork && !housekeeping(g.m.Names()[i])
+	if !g.Legality(i).Movable || g.code.TailCalled[i] || g.recursive[i] || g.m.BodyOf(i).Size() < minSize {
+		return false
+	}
+	switch g.kind[i] {
+	case housekeeping:
+		return false
+	case library:
+		return g.work[i] >= minLibraryWork && exportedGo(g.m.Names()[i])
+	case ordinary:
+	}
+	switch {
+	case g.goModule && g.named:
+		// The program's own packages: the runtime's share of the estimate is bounded.
+		return g.work[i] >= minGoWork
+	case g.goModule:
+		// Without names the runtime cannot be told from the program, except by
+		// place: the linker writes packages after those that they use.
+		own := len(g.m.Bodies)
+		return int(i-g.m.ImportedFuncs) >= own-min(own/10, 200) && g.code.Of(g.m, i).Work >= minWork
+	}
+	return g.work[i] >= minWork && g.turns[i] >= minTurns
 }

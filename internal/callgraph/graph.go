@@ -20,8 +20,13 @@ type Graph struct {
 	recursive []bool    // calls itself, through direct calls
 	work      []float64 // estimated instructions of one call, callees included
 	freq      []float64 // estimated calls in one run
+	turns     []float64 // how often an instruction of the busiest function below happens in one call
 	sites     []uint32  // direct call sites
 	exported  []bool
+
+	goModule bool
+	named    bool   // has a name section
+	kind     []kind // what the names tell
 }
 
 // Info is what is known about one function.

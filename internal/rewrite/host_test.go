@@ -9,6 +9,7 @@ import (
 	"github.com/tetratelabs/wazero"
 	"github.com/tetratelabs/wazero/api"
 	"github.com/tetratelabs/wazero/experimental"
+	"github.com/tetratelabs/wazero/sys"
 
 	"github.com/clonecloud/clonecloud/internal/rewrite"
 	"github.com/clonecloud/clonecloud/internal/spectest"
@@ -159,4 +160,9 @@ func everything(m *wasmbin.Module, code *wasmbin.Code, entries bool) (all, atExp
 		}
 	}
 	return all, atExport
+}
+
+func exitedWith0(err error) bool {
+	exit := (*sys.ExitError)(nil)
+	return errors.As(err, &exit) && exit.ExitCode() == 0
 }

@@ -64,10 +64,8 @@ func guess(b []byte) string {
 }
 
 type parser struct {
-	m    *Module
-	l    Limits
-	code int // entries of the code section
-
+	m        *Module
+	l        Limits
 	exported map[string]bool
 	elements int
 }

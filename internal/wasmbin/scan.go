@@ -42,17 +42,17 @@ type Call struct {
 	Target   uint32 // a function; of an indirect call a type
 	Indirect bool
 	Tail     bool
-	Depth    uint8 // loops around it in its function
+	Depth    uint8   // loops around it in its function
+	Weight   float64 // how often it happens in one call of its function, estimated
 }
 
 // FuncCode is what the scan of one body found.
 type FuncCode struct {
 	Instructions uint32
-	Loops        uint32
-	LoopDepth    uint8 // loops nested in one another, at most 255
+	Loops        uint32 // loop instructions, less Go's dispatch loop
+	LoopDepth    uint8  // loops nested in one another, at most 255
 	Ops          Ops
-	// Work estimates the instructions of one call, callees apart: an instruction
-	// in n loops counts 10^n.
+	// Work estimates the instructions of one call, callees apart; see weights.go.
 	Work     float64
 	Calls    []Call // in the order of the body
 	RefFuncs []uint32
@@ -139,17 +139,16 @@ type scanner struct {
 	fn uint32
 	f  *FuncCode
 
-	loops  []bool // for each open block, whether it is a loop
-	depth  int    // loops among them
-	weight float64
+	open   []block
+	depth  int     // loops among them
+	weight float64 // how often the instruction being read happens in one call, estimated
 	calls  []Call
 	refs   []uint32
+	labels []uint32 // of the br_table being read
+	get0   int      // where the last local.get 0 ended
+	d      dispatch
 	err    error
 }
-
-// powers[n] is the weight of an instruction in n loops; deeper counts no more,
-// so that Work stays far from what a float64 can hold.
-var powers = [...]float64{1, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6}
 
 func (s *scanner) fail(kind error, feature, format string, args ...any) {
 	if s.err == nil {
@@ -166,14 +165,18 @@ func (s *scanner) fail(kind error, feature, format string, args ...any) {
 
 func (s *scanner) body(fn uint32, body Body, f *FuncCode) error {
 	s.b, s.p, s.op, s.fn, s.f = s.m.Bytes[:body.End], body.Start, body.Start, fn, f
-	s.loops, s.depth, s.weight = s.loops[:0], 0, 1
+	s.open, s.depth, s.weight = s.open[:0], 0, 1
 	s.calls, s.refs = s.calls[:0], s.refs[:0]
+	s.get0, s.d.on, s.d.constantEnd, s.d.jumpEnd = 0, false, 0, 0
 	s.locals()
 	if s.err == nil {
 		s.instructions()
 	}
 	if s.err != nil {
 		return s.err
+	}
+	if s.d.on {
+		s.d.finish(s)
 	}
 	f.Calls = append([]Call(nil), s.calls...)
 	f.RefFuncs = append([]uint32(nil), s.refs...)
@@ -225,19 +228,30 @@ func (s *scanner) instructions() {
 		f.Work += s.weight
 		switch kind := opcodes[op]; kind {
 		case immNone:
-		case immLocal, immLabel:
-			// The commonest: a number of one byte.
-			if s.p < len(s.b) && s.b[s.p] < 0x80 {
-				s.p++
-			} else {
-				s.u32()
+			if op == 0x00 || op == 0x0f { // unreachable, return
+				s.weight = 0
 			}
+		case immLocal:
+			if i := s.u32(); i == 0 {
+				if op == 0x20 {
+					s.get0 = s.p
+				} else if s.d.constantEnd == s.op {
+					s.d.jumpEnd = s.p
+				}
+			}
+		case immLabel:
+			label := s.u32()
+			if s.d.on && s.d.jumpEnd == s.op {
+				s.d.jump(s, label)
+			}
+			s.branch(label, op == 0x0d)
 		case immI32:
-			s.signed(32)
+			s.d.constant = s.signed(32)
+			s.d.constantEnd = s.p
 		case immMemArg:
 			s.memArg()
 		case immEnd:
-			if len(s.loops) == 0 {
+			if len(s.open) == 0 {
 				if s.p != len(s.b) {
 					s.fail(ErrInvalid, "", "%d bytes after the end", len(s.b)-s.p)
 				}
@@ -245,7 +259,7 @@ func (s *scanner) instructions() {
 			}
 			s.close()
 		case immBlock, immLoop:
-			s.open(kind == immLoop)
+			s.begin(op)
 		default:
 			s.rare(op, kind)
 		}
@@ -253,30 +267,6 @@ func (s *scanner) instructions() {
 			return
 		}
 	}
-}
-
-func (s *scanner) open(loop bool) {
-	s.blockType()
-	if len(s.loops) >= s.m.limits.Nesting {
-		s.fail(ErrLimit, "", "blocks nested more than %d deep", s.m.limits.Nesting)
-		return
-	}
-	s.loops = append(s.loops, loop)
-	if loop {
-		s.f.Loops++
-		s.depth++
-		s.f.LoopDepth = max(s.f.LoopDepth, uint8(min(s.depth, 255)))
-		s.weight = powers[min(s.depth, len(powers)-1)]
-	}
-}
-
-func (s *scanner) close() {
-	last := len(s.loops) - 1
-	if s.loops[last] {
-		s.depth--
-		s.weight = powers[min(s.depth, len(powers)-1)]
-	}
-	s.loops = s.loops[:last]
 }
 
 func (s *scanner) blockType() {
@@ -304,6 +294,7 @@ func (s *scanner) blockType() {
 func (s *scanner) rare(op byte, kind imm) {
 	switch kind {
 	case immElse:
+		s.otherwise()
 	case immCall, immReturnCall:
 		s.call(s.index("function", len(s.m.Funcs)), false, kind == immReturnCall)
 	case immCallIndirect, immReturnCallIndirect:
@@ -319,9 +310,7 @@ func (s *scanner) rare(op byte, kind imm) {
 	case imm8:
 		s.skip(8)
 	case immBrTable:
-		for n := int64(s.u32()) + 1; n > 0 && s.err == nil; n-- {
-			s.u32()
-		}
+		s.brTable()
 	case immSelect:
 		for n := s.u32(); n > 0 && s.err == nil; n-- {
 			if t := s.byte(); !ValType(t).known() {
@@ -358,6 +347,18 @@ func (s *scanner) rare(op byte, kind imm) {
 		s.fail(ErrInvalid, "", "unknown instruction %#x", op)
 	default:
 		s.fail(ErrUnsupported, features[kind], "instruction %#x", op)
+	}
+}
+
+func (s *scanner) brTable() {
+	afterGet0 := s.get0 == s.op
+	s.labels = s.labels[:0]
+	for n := int64(s.u32()) + 1; n > 0 && s.err == nil; n-- {
+		s.labels = append(s.labels, s.u32())
+	}
+	if s.err == nil {
+		s.d.enter(s, s.labels, afterGet0)
+		s.choose(s.labels)
 	}
 }
 
@@ -442,8 +443,12 @@ func (s *scanner) call(target uint32, indirect, tail bool) {
 	}
 	if tail {
 		s.f.Ops |= OpTailCall
+		defer func() { s.weight = 0 }()
 	}
-	s.calls = append(s.calls, Call{Target: target, Indirect: indirect, Tail: tail, Depth: uint8(min(s.depth, 255))})
+	if s.d.on {
+		s.d.calls = append(s.d.calls, s.d.block)
+	}
+	s.calls = append(s.calls, Call{Target: target, Indirect: indirect, Tail: tail, Depth: uint8(min(s.depth, 255)), Weight: s.weight})
 }
 
 func (s *scanner) memArg() {
@@ -473,6 +478,14 @@ func (s *scanner) index(what string, space int) uint32 {
 }
 
 func (s *scanner) u32() uint32 {
+	if s.p < len(s.b) && s.b[s.p] < 0x80 && s.err == nil {
+		s.p++
+		return uint32(s.b[s.p-1])
+	}
+	return s.longU32()
+}
+
+func (s *scanner) longU32() uint32 {
 	if s.err != nil {
 		return 0
 	}
