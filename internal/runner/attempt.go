@@ -19,15 +19,16 @@ type live struct {
 	id     offload.ID
 	cand   *rewrite.Candidate
 	server *stage.Server // what the attempt opened on the device
-	mark   wasi.Handle   // handles from here on are the attempt's
 
 	delta  []byte // of the entry memory against the base; made at most once
 	hashes []pagestate.PageHash
 
 	// What Prepare made, for Install.
-	change *pagestate.Change
-	staged *stage.Staged
-	state  wasi.State
+	change    *pagestate.Change
+	staged    *stage.Staged
+	committed *stage.Committed
+	undo      error // what the undoing of a failed commit left to the next start
+	state     wasi.State
 
 	up, down int64 // bytes of frames
 	end      offload.DeviceAction
@@ -87,7 +88,7 @@ func (r *deviceRun) runHere(c *rewrite.Candidate, report Call, local offload.Run
 // attemptCall drives the machine from Begin to the action that ends the
 // attempt. An error means that it did not begin.
 func (r *deviceRun) attemptCall(c *rewrite.Candidate, args []uint64) (offload.DeviceAction, error) {
-	r.live = live{cand: c, mark: r.local.Mark()}
+	r.live = live{cand: c}
 	r.live.server = r.newServer()
 	state := r.g.sys.Capture()
 	real, _ := r.local.Now(wasi.ClockRealtime)

@@ -42,7 +42,6 @@ type cloneRun struct {
 	attempt attempt
 }
 
-
 // answer is what a forwarded import gets.
 type answer struct{ payload []byte }
 
@@ -165,6 +164,9 @@ func (r *cloneRun) do(acts []offload.CloneAction) {
 	for _, act := range acts {
 		switch act := act.(type) {
 		case offload.Send:
+			if act.Header.Type == wire.TypeRelease {
+				r.attempt.site.Settled()
+			}
 			r.send(act, nil)
 		case offload.Answer:
 			r.answer <- answer{payload: act.Payload}

@@ -12,7 +12,6 @@ import (
 	"github.com/clonecloud/clonecloud/internal/offload"
 	"github.com/clonecloud/clonecloud/internal/rewrite"
 	"github.com/clonecloud/clonecloud/internal/wasi"
-	"github.com/clonecloud/clonecloud/internal/wasi/stage"
 )
 
 // deviceRun is a guest on the device. Everything in it belongs to the guest's
@@ -25,7 +24,7 @@ type deviceRun struct {
 	epoch time.Time
 
 	local   *wasi.Local
-	server  *stage.Server
+	wasi    *wasi.System
 	machine *offload.Device
 	linkAt  int // changes of the link that the machine has been told
 	decide  *decider
@@ -87,6 +86,7 @@ func (r *deviceRun) run(ctx context.Context, module []byte) error {
 	if r.g, err = loadGuest(module, rewrite.Device, r.start.Offload); err != nil {
 		return err
 	}
+	r.g.setSystem(r.wasi)
 	ready, conf, err := guestSetup(r.start)
 	if err != nil {
 		return err
@@ -196,8 +196,7 @@ func (r *deviceRun) openWASI() error {
 	if err != nil {
 		return err
 	}
-	r.sys(sys)
-	r.server = stage.NewServer(r.local)
+	r.wasi = sys
 	return nil
 }
 

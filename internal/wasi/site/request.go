@@ -88,6 +88,13 @@ const (
 	codeEnd
 )
 
+// Flags of an OpStat's reply.
+const (
+	FlagReadOnly = 1 << iota // a folder, or a file from one, in which nothing may be changed
+	FlagRead                 // opened for reading
+	FlagWrite                // opened for writing
+)
+
 // Reply is the device's answer.
 type Reply struct {
 	Code   Code
