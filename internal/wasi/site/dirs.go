@@ -3,6 +3,7 @@ package site
 import (
 	"cmp"
 	"slices"
+	"strings"
 
 	"github.com/clonecloud/clonecloud/internal/wasi"
 )
@@ -101,18 +102,47 @@ func (s *Site) set(d *node, name string, n *node) {
 	s.touch(d)
 }
 
-// entry walks to a name that is about to be made, removed or replaced.
-func (s *Site) entryAt(dir wasi.Handle, path string, creating bool) (spot, wasi.Errno) {
-	d, e := s.dir(dir)
+// entryAt walks to a name that is about to be made.
+func (s *Site) entryAt(dir wasi.Handle, path string) (spot, wasi.Errno) {
+	d, e := s.changeable(dir)
 	if e != wasi.ErrnoSuccess {
 		return spot{}, e
 	}
-	return s.walk(d, path, want{creating: creating})
+	return s.walk(d.n, path, want{creating: true, rawSlash: true})
+}
+
+// at walks to the folder that path is in, and looks up the last name there
+// without following it. Where the name is "." or "..", the result is dots.
+func (s *Site) at(d *file, path string, dots wasi.Errno) (spot, wasi.Errno) {
+	_, _ = s.walk(d.n, path, want{}) // so that the device is asked once for all of it
+	parent, name := d.n, path
+	if i := strings.LastIndexByte(path, '/'); i >= 0 {
+		sp, e := s.walk(d.n, path[:i], want{follow: true})
+		if e != wasi.ErrnoSuccess {
+			return spot{}, e
+		}
+		if parent, e = sp.node(); e != wasi.ErrnoSuccess {
+			return spot{}, e
+		}
+		if parent.typ != wasi.FiletypeDirectory {
+			return spot{}, wasi.ErrnoNotdir
+		}
+		name = path[i+1:]
+	}
+	if name == "." || name == ".." || name == "" {
+		return spot{}, dots
+	}
+	k, e := s.lookup(parent, []string{name}, want{})
+	if e != wasi.ErrnoSuccess {
+		return spot{}, e
+	}
+	s.noteKid(parent, name, k, false)
+	return spot{dir: parent, name: name, k: k}, wasi.ErrnoSuccess
 }
 
 // Mkdir makes a folder.
 func (s *Site) Mkdir(dir wasi.Handle, path string) wasi.Errno {
-	sp, e := s.entryAt(dir, path, true)
+	sp, e := s.entryAt(dir, path)
 	if e != wasi.ErrnoSuccess {
 		return e
 	}
@@ -138,11 +168,8 @@ func vacant(sp spot) wasi.Errno {
 
 // Symlink makes a symbolic link.
 func (s *Site) Symlink(target string, dir wasi.Handle, path string) wasi.Errno {
-	sp, e := s.entryAt(dir, path, false)
+	sp, e := s.entryAt(dir, path)
 	if e != wasi.ErrnoSuccess {
-		return e
-	}
-	if e := vacant(sp); e != wasi.ErrnoSuccess {
 		return e
 	}
 	if target == "" {
@@ -150,6 +177,9 @@ func (s *Site) Symlink(target string, dir wasi.Handle, path string) wasi.Errno {
 	}
 	if len(target) >= MaxTarget {
 		return wasi.ErrnoNametoolong
+	}
+	if e := vacant(sp); e != wasi.ErrnoSuccess {
+		return e
 	}
 	s.make(sp, wasi.FiletypeSymbolicLink, target)
 	return wasi.ErrnoSuccess
@@ -169,11 +199,26 @@ func (s *Site) Readlink(dir wasi.Handle, path string) (string, wasi.Errno) {
 
 // Link gives a file another name.
 func (s *Site) Link(oldDir wasi.Handle, oldPath string, follow bool, newDir wasi.Handle, newPath string) wasi.Errno {
-	n, e := s.find(oldDir, oldPath, follow)
+	if follow {
+		return wasi.ErrnoInval
+	}
+	od, e := s.changeable(oldDir)
 	if e != wasi.ErrnoSuccess {
 		return e
 	}
-	sp, e := s.entryAt(newDir, newPath, false)
+	nd, e := s.changeable(newDir)
+	if e != wasi.ErrnoSuccess {
+		return e
+	}
+	from, e := s.at(od, oldPath, wasi.ErrnoPerm)
+	if e != wasi.ErrnoSuccess {
+		return e
+	}
+	sp, e := s.at(nd, newPath, wasi.ErrnoExist)
+	if e != wasi.ErrnoSuccess {
+		return e
+	}
+	n, e := from.node()
 	if e != wasi.ErrnoSuccess {
 		return e
 	}
@@ -192,7 +237,11 @@ func (s *Site) Link(oldDir wasi.Handle, oldPath string, follow bool, newDir wasi
 
 // Unlink removes a name that is not a folder's.
 func (s *Site) Unlink(dir wasi.Handle, path string) wasi.Errno {
-	sp, e := s.entryAt(dir, path, false)
+	d, e := s.changeable(dir)
+	if e != wasi.ErrnoSuccess {
+		return e
+	}
+	sp, e := s.at(d, path, wasi.ErrnoIsdir)
 	if e != wasi.ErrnoSuccess {
 		return e
 	}
@@ -219,7 +268,11 @@ func (s *Site) drop(n *node) {
 
 // Rmdir removes an empty folder.
 func (s *Site) Rmdir(dir wasi.Handle, path string) wasi.Errno {
-	sp, e := s.entryAt(dir, path, false)
+	d, e := s.changeable(dir)
+	if e != wasi.ErrnoSuccess {
+		return e
+	}
+	sp, e := s.at(d, path, wasi.ErrnoInval)
 	if e != wasi.ErrnoSuccess {
 		return e
 	}
@@ -229,9 +282,6 @@ func (s *Site) Rmdir(dir wasi.Handle, path string) wasi.Errno {
 	}
 	if n.typ != wasi.FiletypeDirectory {
 		return wasi.ErrnoNotdir
-	}
-	if sp.name == "." {
-		return wasi.ErrnoInval
 	}
 	empty, e := s.isEmpty(n)
 	if e != wasi.ErrnoSuccess {
@@ -254,20 +304,25 @@ func (s *Site) removeDir(sp spot, n *node) {
 
 // Rename gives what oldPath names the name newPath, in place of what has it.
 func (s *Site) Rename(oldDir wasi.Handle, oldPath string, newDir wasi.Handle, newPath string) wasi.Errno {
-	from, e := s.entryAt(oldDir, oldPath, false)
+	od, e := s.changeable(oldDir)
 	if e != wasi.ErrnoSuccess {
 		return e
 	}
-	to, e := s.entryAt(newDir, newPath, true)
+	nd, e := s.changeable(newDir)
+	if e != wasi.ErrnoSuccess {
+		return e
+	}
+	from, e := s.at(od, oldPath, wasi.ErrnoBusy)
+	if e != wasi.ErrnoSuccess {
+		return e
+	}
+	to, e := s.at(nd, newPath, wasi.ErrnoBusy)
 	if e != wasi.ErrnoSuccess {
 		return e
 	}
 	n, e := from.node()
 	if e != wasi.ErrnoSuccess {
 		return e
-	}
-	if from.name == "." || to.name == "." {
-		return wasi.ErrnoBusy
 	}
 	if to.dir.gone {
 		return wasi.ErrnoNoent
@@ -313,11 +368,10 @@ func (s *Site) replaceable(n, old *node, from spot) wasi.Errno {
 	}
 	isDir := n.typ == wasi.FiletypeDirectory
 	switch {
-	case old.typ == wasi.FiletypeDirectory && (!isDir || s.within(from.dir, old)):
-		if !isDir {
-			return wasi.ErrnoIsdir
-		}
+	case old.typ == wasi.FiletypeDirectory && s.within(from.dir, old):
 		return wasi.ErrnoNotempty
+	case old.typ == wasi.FiletypeDirectory && !isDir:
+		return wasi.ErrnoIsdir
 	case old.typ != wasi.FiletypeDirectory && isDir:
 		return wasi.ErrnoNotdir
 	case old.typ == wasi.FiletypeDirectory:

@@ -4,56 +4,70 @@ import (
 	"github.com/clonecloud/clonecloud/internal/wasi"
 )
 
-// Open opens what path names under dir, or makes it.
+// Open opens what path names under dir, or makes it. The order of the checks
+// is wasi.Local's.
 func (s *Site) Open(dir wasi.Handle, path string, f wasi.OpenFlags) (wasi.Handle, wasi.Stat, wasi.Errno) {
+	fail := func(e wasi.Errno) (wasi.Handle, wasi.Stat, wasi.Errno) { return 0, wasi.Stat{}, e }
 	d, e := s.dir(dir)
 	if e != wasi.ErrnoSuccess {
-		return 0, wasi.Stat{}, e
+		return fail(e)
 	}
 	excl := f.Create && f.Exclusive
-	write := f.Write || f.Append || f.Truncate
-	w := want{follow: f.Follow && !excl, read: f.Read, write: write, list: f.Directory}
+	w := want{follow: f.Follow && (!excl || f.Directory), read: f.Read || !writes(f), write: writes(f), list: f.Directory}
 	if f.Read && !f.Truncate && !f.Directory {
 		w.first = maxFirstRead
 	}
-	sp, e := s.walk(d, path, w)
+	sp, e := s.walk(d.n, path, w)
+	if e == wasi.ErrnoSuccess && sp.exists() && sp.k.n.typ == wasi.FiletypeSymbolicLink {
+		if excl {
+			return fail(wasi.ErrnoExist)
+		}
+		return fail(wasi.ErrnoLoop)
+	}
+	if d.readOnly && writes(f) {
+		return fail(wasi.ErrnoRofs)
+	}
 	if e != wasi.ErrnoSuccess {
-		return 0, wasi.Stat{}, e
+		return fail(e)
 	}
 	n, e := sp.node()
 	switch {
-	case e == wasi.ErrnoNoent && f.Create:
+	case f.Directory && e == wasi.ErrnoSuccess:
+		if n.typ != wasi.FiletypeDirectory {
+			return fail(wasi.ErrnoNotdir)
+		}
+		f.Create, f.Exclusive, f.Truncate, f.Write = false, false, false, false
+		w.read, w.write = true, false
+	case e == wasi.ErrnoNoent && f.Create && !f.Directory:
+		if d.readOnly {
+			return fail(wasi.ErrnoRofs)
+		}
 		return s.openNew(sp, f)
 	case e != wasi.ErrnoSuccess:
-		return 0, wasi.Stat{}, e
-	case excl:
-		return 0, wasi.Stat{}, wasi.ErrnoExist
+		return fail(e)
+	case excl && !d.readOnly:
+		return fail(wasi.ErrnoExist)
 	}
-	if e := openable(n, f, write); e != wasi.ErrnoSuccess {
-		return 0, wasi.Stat{}, e
+	if e := openable(n, f, d.readOnly); e != wasi.ErrnoSuccess {
+		return fail(e)
 	}
-	if e := s.permitted(n, f.Read, write, w.first); e != wasi.ErrnoSuccess {
-		return 0, wasi.Stat{}, e
+	if e := s.permitted(n, w.read, w.write, w.first); e != wasi.ErrnoSuccess {
+		return fail(e)
 	}
 	if f.Truncate && n.stat.Size > 0 {
 		s.setSize(n, 0)
 	}
-	return s.open(n, f), n.stat, wasi.ErrnoSuccess
+	return s.open(n, f, d.readOnly), n.stat, wasi.ErrnoSuccess
 }
 
 // openable reports whether flags suit what n is.
-func openable(n *node, f wasi.OpenFlags, write bool) wasi.Errno {
+func openable(n *node, f wasi.OpenFlags, readOnly bool) wasi.Errno {
 	switch n.typ {
 	case wasi.FiletypeDirectory:
-		if write || f.Create {
+		if writes(f) || f.Create && !readOnly {
 			return wasi.ErrnoIsdir
 		}
-	case wasi.FiletypeSymbolicLink:
-		return wasi.ErrnoLoop
 	case wasi.FiletypeRegularFile:
-		if f.Directory {
-			return wasi.ErrnoNotdir
-		}
 	default:
 		abort("pinned: opening a special file")
 	}
@@ -61,9 +75,6 @@ func openable(n *node, f wasi.OpenFlags, write bool) wasi.Errno {
 }
 
 func (s *Site) openNew(sp spot, f wasi.OpenFlags) (wasi.Handle, wasi.Stat, wasi.Errno) {
-	if f.Directory {
-		return 0, wasi.Stat{}, wasi.ErrnoInval
-	}
 	if sp.slash {
 		return 0, wasi.Stat{}, wasi.ErrnoIsdir
 	}
@@ -71,7 +82,7 @@ func (s *Site) openNew(sp spot, f wasi.OpenFlags) (wasi.Handle, wasi.Stat, wasi.
 		return 0, wasi.Stat{}, wasi.ErrnoNoent
 	}
 	n := s.make(sp, wasi.FiletypeRegularFile, "")
-	return s.open(n, f), n.stat, wasi.ErrnoSuccess
+	return s.open(n, f, false), n.stat, wasi.ErrnoSuccess
 }
 
 // Stat returns the metadata of what h is open on.
@@ -100,15 +111,19 @@ func (s *Site) find(dir wasi.Handle, path string, follow bool) (*node, wasi.Errn
 	if e != wasi.ErrnoSuccess {
 		return nil, e
 	}
-	sp, e := s.walk(d, path, want{follow: follow})
+	sp, e := s.walk(d.n, path, want{follow: follow})
 	if e != wasi.ErrnoSuccess {
 		return nil, e
 	}
 	return sp.node()
 }
 
-// regular returns the open file h if it is a regular one.
+// regular returns the open file h if it is a regular one. The standard
+// streams are streams whatever they are redirected to.
 func (s *Site) regular(h wasi.Handle) (*file, wasi.Errno) {
+	if h <= stderr {
+		return nil, wasi.ErrnoSpipe
+	}
 	f, e := s.get(h)
 	if e != wasi.ErrnoSuccess {
 		return nil, e
@@ -129,7 +144,7 @@ func (s *Site) PRead(h wasi.Handle, buf []byte, off uint64) (int, wasi.Errno) {
 	if e != wasi.ErrnoSuccess {
 		return 0, e
 	}
-	if !f.flags.Read {
+	if !f.readable() {
 		return 0, wasi.ErrnoBadf
 	}
 	if off > MaxFile {
@@ -144,7 +159,7 @@ func (s *Site) writable(h wasi.Handle, off, n uint64) (*file, wasi.Errno) {
 	if e != wasi.ErrnoSuccess {
 		return nil, e
 	}
-	if !f.flags.Write {
+	if !f.writeable() {
 		return nil, wasi.ErrnoBadf
 	}
 	if off > MaxFile {
@@ -209,7 +224,7 @@ func (s *Site) SetSize(h wasi.Handle, size uint64) wasi.Errno {
 	if e != wasi.ErrnoSuccess {
 		return e
 	}
-	if !f.flags.Write {
+	if !f.writeable() {
 		return wasi.ErrnoInval
 	}
 	if size > MaxFile {
@@ -226,7 +241,7 @@ func (s *Site) Allocate(h wasi.Handle, off, n uint64) wasi.Errno {
 		return e
 	}
 	switch {
-	case !f.flags.Write:
+	case !f.writeable():
 		return wasi.ErrnoBadf
 	case n == 0:
 		return wasi.ErrnoInval
@@ -269,11 +284,20 @@ func (s *Site) SetTimes(h wasi.Handle, atim, mtim wasi.TimeSet) wasi.Errno {
 	if e != wasi.ErrnoSuccess {
 		return e
 	}
+	if f.readOnly {
+		return wasi.ErrnoRofs
+	}
+	if h <= stderr {
+		return wasi.ErrnoInval
+	}
 	return s.setTimes(f.n, atim, mtim)
 }
 
 // SetTimesAt sets the times of what path names.
 func (s *Site) SetTimesAt(dir wasi.Handle, path string, follow bool, atim, mtim wasi.TimeSet) wasi.Errno {
+	if _, e := s.changeable(dir); e != wasi.ErrnoSuccess {
+		return e
+	}
 	n, e := s.find(dir, path, follow)
 	if e != wasi.ErrnoSuccess {
 		return e

@@ -88,6 +88,10 @@ const (
 	codeEnd
 )
 
+// FlagReadOnly in the Flags of an OpStat's reply says that the handle is a
+// folder in which nothing may be changed.
+const FlagReadOnly = 1
+
 // Reply is the device's answer.
 type Reply struct {
 	Code   Code

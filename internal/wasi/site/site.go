@@ -69,9 +69,16 @@ var _ wasi.Host = (*Site)(nil)
 // file is an open handle: one that the site made, or a device handle that
 // the guest brought.
 type file struct {
-	n     *node
-	flags wasi.OpenFlags
+	n        *node
+	flags    wasi.OpenFlags
+	readOnly bool // a folder in which nothing may be changed
 }
+
+// writes reports whether opening with f asks for the right to write.
+func writes(f wasi.OpenFlags) bool { return f.Write || f.Truncate }
+
+func (f *file) readable() bool  { return f.flags.Read || !writes(f.flags) }
+func (f *file) writeable() bool { return writes(f.flags) }
 
 // New starts an attempt.
 func New(cfg Config) *Site {
@@ -146,14 +153,14 @@ func (s *Site) get(h wasi.Handle) (*file, wasi.Errno) {
 	}
 	n := s.tree.device(s, h, p.Stat)
 	// What the descriptor table allows was decided where it was opened.
-	f := &file{n: n, flags: wasi.OpenFlags{Read: true, Write: true}}
+	f := &file{n: n, flags: wasi.OpenFlags{Read: true, Write: true}, readOnly: p.Flags&FlagReadOnly != 0}
 	s.handles[h] = f
 	s.noteNode(n)
 	return f, wasi.ErrnoSuccess
 }
 
 // dir returns the folder behind h.
-func (s *Site) dir(h wasi.Handle) (*node, wasi.Errno) {
+func (s *Site) dir(h wasi.Handle) (*file, wasi.Errno) {
 	f, e := s.get(h)
 	if e != wasi.ErrnoSuccess {
 		return nil, e
@@ -161,17 +168,26 @@ func (s *Site) dir(h wasi.Handle) (*node, wasi.Errno) {
 	if f.n.typ != wasi.FiletypeDirectory {
 		return nil, wasi.ErrnoNotdir
 	}
-	return f.n, wasi.ErrnoSuccess
+	return f, wasi.ErrnoSuccess
+}
+
+// changeable returns the folder behind h if it may be changed.
+func (s *Site) changeable(h wasi.Handle) (*file, wasi.Errno) {
+	f, e := s.dir(h)
+	if e == wasi.ErrnoSuccess && f.readOnly {
+		return nil, wasi.ErrnoRofs
+	}
+	return f, e
 }
 
 // open gives the guest a new handle on n.
-func (s *Site) open(n *node, f wasi.OpenFlags) wasi.Handle {
+func (s *Site) open(n *node, f wasi.OpenFlags, readOnly bool) wasi.Handle {
 	if len(s.handles) >= s.cfg.Limits.Handles {
 		abort("too many open handles")
 	}
 	h := s.next
 	s.next++
-	s.handles[h] = &file{n: n, flags: f}
+	s.handles[h] = &file{n: n, flags: f, readOnly: readOnly}
 	return h
 }
 
@@ -198,6 +214,7 @@ func (s *Site) Finish() (Effects, Reads) {
 		}
 		s.noteNode(f.n)
 		fl := f.flags
+		fl.Write = writes(fl)
 		fl.Create, fl.Exclusive, fl.Truncate = false, false, false
 		e.Opens = append(e.Opens, Open{Handle: h, Object: s.object(f.n), Flags: fl})
 	}

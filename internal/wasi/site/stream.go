@@ -79,7 +79,10 @@ func (s *Site) Ready(h wasi.Handle, write bool) (uint64, bool, wasi.Errno) {
 		}
 		if f.n.typ == wasi.FiletypeRegularFile {
 			s.noteFull(f.n)
-			return max(f.n.stat.Size, 1), false, wasi.ErrnoSuccess
+			if write {
+				return 1, false, wasi.ErrnoSuccess
+			}
+			return f.n.stat.Size, f.n.stat.Size == 0, wasi.ErrnoSuccess
 		}
 	}
 	if s.local(h) {
@@ -100,7 +103,7 @@ func (s *Site) Wait(read, write []wasi.Handle, deadline int64) wasi.Errno {
 		for _, h := range hs {
 			if h > stderr && h&wasi.SiteHandle == 0 {
 				if _, e := s.get(h); e != wasi.ErrnoSuccess {
-					return e
+					return wasi.ErrnoSuccess // the caller's next look shows the error
 				}
 			}
 			if s.local(h) {
@@ -117,7 +120,7 @@ func (s *Site) Wait(read, write []wasi.Handle, deadline int64) wasi.Errno {
 	}
 	if len(read)+len(write) == 0 {
 		if timeout < 0 {
-			abort("waiting for nothing")
+			return wasi.ErrnoInval // for ever, for nothing
 		}
 		time.Sleep(time.Duration(timeout))
 		return wasi.ErrnoSuccess
@@ -191,7 +194,7 @@ func (s *Site) Now(clock wasi.ClockID) (int64, wasi.Errno) {
 	switch clock {
 	case wasi.ClockRealtime:
 		return s.realtime(), wasi.ErrnoSuccess
-	case wasi.ClockMonotonic:
+	case wasi.ClockMonotonic, wasi.ClockProcessCPU, wasi.ClockThreadCPU:
 		return s.monotonic(), wasi.ErrnoSuccess
 	default:
 		return 0, wasi.ErrnoInval
@@ -201,7 +204,9 @@ func (s *Site) Now(clock wasi.ClockID) (int64, wasi.Errno) {
 // Resolution returns a clock's grain.
 func (s *Site) Resolution(clock wasi.ClockID) (int64, wasi.Errno) {
 	switch clock {
-	case wasi.ClockRealtime, wasi.ClockMonotonic:
+	case wasi.ClockRealtime:
+		return 1000, wasi.ErrnoSuccess
+	case wasi.ClockMonotonic, wasi.ClockProcessCPU, wasi.ClockThreadCPU:
 		return 1, wasi.ErrnoSuccess
 	default:
 		return 0, wasi.ErrnoInval
