@@ -144,11 +144,14 @@ func (s *Site) PRead(h wasi.Handle, buf []byte, off uint64) (int, wasi.Errno) {
 	if e != wasi.ErrnoSuccess {
 		return 0, e
 	}
-	if !f.readable() {
-		return 0, wasi.ErrnoBadf
-	}
 	if off > MaxFile {
 		return 0, wasi.ErrnoInval
+	}
+	if len(buf) == 0 {
+		return 0, wasi.ErrnoSuccess
+	}
+	if !f.readable() {
+		return 0, wasi.ErrnoBadf
 	}
 	return s.readAt(f.n, buf, off), wasi.ErrnoSuccess
 }
@@ -173,8 +176,12 @@ func (s *Site) writable(h wasi.Handle, off, n uint64) (*file, wasi.Errno) {
 
 // PWrite writes to a file of the overlay.
 func (s *Site) PWrite(h wasi.Handle, data []byte, off uint64) (int, wasi.Errno) {
+	if len(data) == 0 {
+		_, e := s.regular(h)
+		return 0, e
+	}
 	f, e := s.writable(h, off, uint64(len(data)))
-	if e != wasi.ErrnoSuccess || len(data) == 0 {
+	if e != wasi.ErrnoSuccess {
 		return 0, e
 	}
 	s.write(f.n, data, off)
@@ -241,10 +248,10 @@ func (s *Site) Allocate(h wasi.Handle, off, n uint64) wasi.Errno {
 		return e
 	}
 	switch {
-	case !f.writeable():
-		return wasi.ErrnoBadf
 	case n == 0:
 		return wasi.ErrnoInval
+	case !f.writeable():
+		return wasi.ErrnoBadf
 	case off > MaxFile || n > MaxFile-off:
 		return wasi.ErrnoFbig
 	}

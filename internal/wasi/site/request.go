@@ -88,9 +88,12 @@ const (
 	codeEnd
 )
 
-// FlagReadOnly in the Flags of an OpStat's reply says that the handle is a
-// folder in which nothing may be changed.
-const FlagReadOnly = 1
+// Flags of an OpStat's reply.
+const (
+	FlagReadOnly = 1 << iota // a folder, or a file from one, in which nothing may be changed
+	FlagRead                 // opened for reading
+	FlagWrite                // opened for writing
+)
 
 // Reply is the device's answer.
 type Reply struct {

@@ -152,8 +152,7 @@ func (s *Site) get(h wasi.Handle) (*file, wasi.Errno) {
 		return nil, p.Errno
 	}
 	n := s.tree.device(s, h, p.Stat)
-	// What the descriptor table allows was decided where it was opened.
-	f := &file{n: n, flags: wasi.OpenFlags{Read: true, Write: true}, readOnly: p.Flags&FlagReadOnly != 0}
+	f := &file{n: n, flags: wasi.OpenFlags{Read: p.Flags&FlagRead != 0, Write: p.Flags&FlagWrite != 0}, readOnly: p.Flags&FlagReadOnly != 0}
 	s.handles[h] = f
 	s.noteNode(n)
 	return f, wasi.ErrnoSuccess

@@ -41,3 +41,5 @@ func syncDir(*os.File) error        { return nil }
 func reserve(*os.File, int64) error { return nil }
 func plain(*os.File) bool           { return false }
 func writable(*os.File) error       { return nil }
+
+func accessOf(*os.File) (read, write bool) { return true, true }

@@ -53,3 +53,17 @@ func writable(d *os.File) error {
 	}
 	return nil
 }
+
+// accessOf reports what a handle was opened for.
+func accessOf(f *os.File) (read, write bool) {
+	c, err := f.SyscallConn()
+	if err != nil {
+		return true, true
+	}
+	fl := unix.O_RDWR
+	if c.Control(func(fd uintptr) { fl, err = unix.FcntlInt(fd, unix.F_GETFL, 0) }) != nil || err != nil {
+		return true, true
+	}
+	mode := fl & unix.O_ACCMODE
+	return mode != unix.O_WRONLY, mode != unix.O_RDONLY
+}

@@ -76,7 +76,7 @@ type model struct {
 	all     []*object // whose names follow when a folder moves
 	roots   map[string]wasi.Handle
 	held    map[inode]bool
-	tops    []string // every folder that the guest was given
+	tops    map[string]wasi.Handle // every folder that the guest was given
 	steps   []step
 	garbage []*object
 	batch   batcher
@@ -107,7 +107,7 @@ func (m *model) load() error {
 
 // loadHeld notes what the guest holds open on the device.
 func (m *model) loadHeld() error {
-	m.held = map[inode]bool{}
+	m.held, m.tops = map[inode]bool{}, map[string]wasi.Handle{}
 	if m.s.cfg.Descs == nil {
 		return nil
 	}
@@ -117,7 +117,7 @@ func (m *model) loadHeld() error {
 		}
 		if folder, _ := m.s.cfg.Host.Folder(d.Handle); folder != nil && d.Preopen {
 			if top, err := filepath.Abs(folder.Name()); err == nil {
-				m.tops = append(m.tops, top)
+				m.tops[top] = d.Handle
 			}
 		}
 		if st, e := m.s.cfg.Host.Stat(d.Handle); e == wasi.ErrnoSuccess && st.Type == wasi.FiletypeRegularFile {
@@ -210,17 +210,36 @@ func (m *model) findOpen(h, root wasi.Handle, at Place) (Place, Info, error) {
 	if e != wasi.ErrnoSuccess {
 		return Place{}, Info{}, hostile("handle %d: %s", h, e)
 	}
+	if at == (Place{}) {
+		root, at = m.searchOpen(h)
+	}
 	if at != (Place{}) {
-		m.roots[at.Root] = root
 		info, err := m.s.cfg.FS.Lstat(at)
 		if err == nil && info.Dev == st.Dev && info.Ino == st.Ino {
+			m.roots[at.Root] = root
 			return at, info, nil
 		}
 	}
-	if st.Nlink > 0 {
+	if st.Nlink > 0 || st.Type != wasi.FiletypeRegularFile {
 		return Place{}, Info{}, fmt.Errorf("an open file that was moved: %w", ErrUnsupported)
 	}
 	return Place{}, Info{Stat: st}, nil
+}
+
+// searchOpen asks the system where an open file is by now, in one of the
+// guest's folders.
+func (m *model) searchOpen(h wasi.Handle) (wasi.Handle, Place) {
+	f := m.s.cfg.Host.File(h)
+	if f == nil {
+		return 0, Place{}
+	}
+	path := whereIs(f)
+	for top, root := range m.tops {
+		if rel, ok := strings.CutPrefix(path, top+"/"); ok {
+			return root, Place{top, filepath.ToSlash(rel)}
+		}
+	}
+	return 0, Place{}
 }
 
 // locate returns where a device handle was opened: the root's handle and the

@@ -220,7 +220,7 @@ func (m *model) movable(o *object) error {
 		return hostile("removal of a root")
 	}
 	at := o.base.String() + "/"
-	for _, top := range slices.AppendSeq(slices.Clone(m.tops), maps.Keys(m.roots)) {
+	for _, top := range slices.AppendSeq(slices.Collect(maps.Keys(m.tops)), maps.Keys(m.roots)) {
 		if strings.HasPrefix(top+"/", at) {
 			return fmt.Errorf("moving %s, which holds a root: %w", o.base, ErrUnsupported)
 		}

@@ -114,18 +114,33 @@ func (s *Server) Serve(r site.Request) site.Reply {
 	case site.OpWalk:
 		return s.walk(r)
 	case site.OpStat:
-		st, e := s.cfg.Host.Stat(r.Handle)
-		p := site.Reply{Stat: st, Errno: e}
-		if _, ro := s.cfg.Host.Folder(r.Handle); ro {
-			p.Flags = site.FlagReadOnly
-		}
-		return p
+		return s.stat(r.Handle)
 	case site.OpRead:
 		return s.read(r)
 	case site.OpList:
 		return s.list(r)
 	}
 	return s.immediate(r)
+}
+
+// stat answers what an open handle is, and what it was opened for.
+func (s *Server) stat(h wasi.Handle) site.Reply {
+	st, e := s.cfg.Host.Stat(h)
+	p := site.Reply{Stat: st, Errno: e}
+	if _, ro := s.cfg.Host.Folder(h); ro {
+		p.Flags = site.FlagReadOnly
+	}
+	read, write := true, true
+	if f := s.cfg.Host.File(h); f != nil && h > 2 {
+		read, write = accessOf(f)
+	}
+	if read {
+		p.Flags |= site.FlagRead
+	}
+	if write {
+		p.Flags |= site.FlagWrite
+	}
+	return p
 }
 
 // immediate serves what cannot be taken back.
