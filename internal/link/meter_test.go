@@ -51,7 +51,7 @@ func TestEstimatesFollowTheLink(t *testing.T) {
 				t.Fatal(err)
 			}
 			d.Watch(false)
-			for range 3 {
+			for range 8 {
 				for _, w := range []struct{ from, to Conn }{{d, c}, {c, d}} {
 					go func() { _, _ = w.from.Write(make([]byte, bulk)) }()
 					if _, err := io.ReadFull(w.to, make([]byte, bulk)); err != nil {
