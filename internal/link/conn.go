@@ -158,9 +158,9 @@ func (c *conn) Write(p []byte) (int, error) {
 // writeTrains writes a large p in parts that the peer can time.
 func (c *conn) writeTrains(p []byte) (int, error) {
 	done := 0
+	from := c.up.Load()
 	for done < len(p) {
 		part := p[done:min(done+trainMax, len(p))]
-		from := c.up.Load()
 		n, err := c.data.Write(part)
 		c.up.Add(int64(n))
 		done += n
@@ -169,7 +169,7 @@ func (c *conn) writeTrains(p []byte) (int, error) {
 		}
 		var mark [16]byte
 		binary.BigEndian.PutUint64(mark[:], uint64(from))
-		binary.BigEndian.PutUint64(mark[8:], uint64(from+int64(n)))
+		binary.BigEndian.PutUint64(mark[8:], uint64(from+int64(done)))
 		c.ctl.own(ctlTrain, mark[:])
 	}
 	return done, nil

@@ -27,6 +27,7 @@ const (
 	maxCtlFrame = 16 << 10
 	maxCtlQueue = 256 << 10 // unread control data; more is the peer's fault
 	ctlWait     = 10 * time.Second
+	goodbyeTime = 30 * time.Second // for reading what the peer wrote before it closed
 )
 
 // control is one end of the control stream. Its stream arrives a little after
@@ -188,6 +189,8 @@ func (k *control) readLoop(r io.Reader) {
 // ended is the stream's end: clean ends leave the data stream its say.
 func (k *control) ended(err error) {
 	if err == io.EOF { //nolint:errorlint // ReadFull returns it bare
+		// No more pings will come; what is left of the data may take a while.
+		k.c.expect(goodbyeTime)
 		k.fail(io.EOF)
 		return
 	}

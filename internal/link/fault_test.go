@@ -270,7 +270,11 @@ func TestADrainingNodeSaysSo(t *testing.T) {
 func TestOnePeerCannotTakeAllConnections(t *testing.T) {
 	bothTransports(t, func(t *testing.T, p Preference) {
 		n := newNode(t, func(o *ListenOptions) { o.PerPeer = 2 })
-		first, _ := n.connect(t, n.options(p))
+		first, clone := n.connect(t, n.options(p))
+		go func() { // a node reads, so it sees the end
+			_, _ = io.Copy(io.Discard, clone)
+			_ = clone.Close()
+		}()
 		n.connect(t, n.options(p))
 		if _, err := Dial(t.Context(), n.options(p)); !errors.Is(err, ErrBusy) {
 			t.Fatal(err)

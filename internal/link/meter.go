@@ -84,7 +84,7 @@ func (e *ewma) estimate(now time.Time) Estimate {
 type Meter struct {
 	mu       sync.Mutex
 	rtt      ewma // seconds
-	up, down ewma // bytes per second
+	up, down ewma // seconds per byte: what a transfer's time is the sum of
 }
 
 const (
@@ -100,8 +100,8 @@ func (m *Meter) Reset() {
 }
 
 func (m *Meter) observeRTT(d time.Duration)      { m.observe(&m.rtt, rttWeight, d.Seconds()) }
-func (m *Meter) observeUp(bytesPerSec float64)   { m.observe(&m.up, rateWeight, bytesPerSec) }
-func (m *Meter) observeDown(bytesPerSec float64) { m.observe(&m.down, rateWeight, bytesPerSec) }
+func (m *Meter) observeUp(bytesPerSec float64)   { m.observe(&m.up, rateWeight, 1/bytesPerSec) }
+func (m *Meter) observeDown(bytesPerSec float64) { m.observe(&m.down, rateWeight, 1/bytesPerSec) }
 
 func (m *Meter) observe(e *ewma, weight, x float64) {
 	m.mu.Lock()
@@ -115,7 +115,17 @@ func (m *Meter) Estimates() (rtt, up, down Estimate) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	now := time.Now()
-	return m.rtt.estimate(now), m.up.estimate(now), m.down.estimate(now)
+	return m.rtt.estimate(now), m.up.estimate(now).inverse(), m.down.estimate(now).inverse()
+}
+
+// inverse turns seconds per byte into bytes per second, its deviation to first
+// order.
+func (e Estimate) inverse() Estimate {
+	if !e.Known() || e.Mean == 0 {
+		return Estimate{}
+	}
+	e.Mean, e.StdDev = 1/e.Mean, e.StdDev/(e.Mean*e.Mean)
+	return e
 }
 
 // Trains.
@@ -126,7 +136,8 @@ const (
 	maxRate   = 1 << 40  // bytes/s; more is a clock's granularity
 )
 
-// span is a range of the data stream, in bytes since its beginning.
+// span is a range of the data stream, in bytes since its beginning: from where a
+// Write began to where a part of it ended.
 type span struct{ from, to int64 }
 
 // arrivals times incoming trains. The data reader feeds it, the control reader
@@ -137,6 +148,8 @@ type arrivals struct {
 	log   [256]arrival // ring of the latest reads
 	n     int          // reads so far
 	marks []span
+	prev  span    // the train timed last, and
+	until arrival // the read that completed it
 }
 
 type arrival struct {
@@ -181,9 +194,14 @@ func (a *arrivals) settle() []float64 {
 }
 
 // rate times the reads that lie within s: bytes after the first of them over
-// the time since it.
+// the time since it. A further part of a Write is timed from the end of the part
+// before.
 func (a *arrivals) rate(s span) (float64, bool) {
 	var first, last arrival
+	if a.prev.from == s.from && a.prev.to < s.to {
+		first = a.until
+	}
+	size := s.to - max(s.from, first.end)
 	for i := max(0, a.n-len(a.log)); i < a.n; i++ {
 		r := a.log[i%len(a.log)]
 		if r.end <= s.from {
@@ -197,9 +215,10 @@ func (a *arrivals) rate(s span) (float64, bool) {
 			break
 		}
 	}
+	a.prev, a.until = s, last
 	n, took := last.end-first.end, last.at.Sub(first.at)
 	// A train that came in one or two gulps had been waiting for its reader.
-	if first.end == 0 || n < (s.to-s.from)/4 || took <= 0 {
+	if first.end == 0 || n < size/4 || took <= 0 {
 		return 0, false
 	}
 	return min(float64(n)/took.Seconds(), maxRate), true
