@@ -1,6 +1,7 @@
 package offload
 
 import (
+	"bytes"
 	"crypto/rand"
 	"errors"
 	"fmt"
@@ -221,7 +222,7 @@ func (d *Device) sendCall(base Image, body Body) []DeviceAction {
 	s := &d.a.spec
 	return d.send(wire.TypeCall, &wire.Call{
 		Base: base.proto(), Function: s.Function, Args: s.Args, Globals: s.Globals,
-		Wasi: s.WASI, RealNanos: s.Real, MonoNanos: s.Mono, Seed: d.a.seed[:],
+		Wasi: s.WASI, RealNanos: s.Real, MonoNanos: s.Mono, Seed: bytes.Clone(d.a.seed[:]),
 		MemoryMaxPages: s.MemoryMax, LogEntries: d.conf.LogEntries, LogBytes: d.conf.LogBytes,
 		ReleaseNanos: uint64(d.conf.Release), ReplicaVersion: s.ReplicaVersion,
 	}, body)

@@ -52,13 +52,6 @@ type guest struct {
 
 func newGuest() *guest { return &guest{mem: make([]uint64, 4)} }
 
-func (g *guest) clone() *guest {
-	c := *g
-	c.mem = append([]uint64(nil), g.mem...)
-	c.fds = append([]int(nil), g.fds...)
-	return &c
-}
-
 func (g *guest) wasi() []byte { return []byte(fmt.Sprint(g.fds)) }
 
 func (g *guest) setWASI(b []byte) {
@@ -99,20 +92,6 @@ type imp struct {
 }
 
 func (i imp) args() string { return fmt.Sprintf("%d %d %q", i.kind, i.file, i.text) }
-
-func (i imp) class() Class {
-	switch i.kind {
-	case opPrint, opPrintVol:
-		return Output
-	case opWrite:
-		return FileChange
-	case opStdin:
-		return Immediate
-	case opRead, opOpen, opPrivate:
-		return Read
-	}
-	return Quiet
-}
 
 // next runs to the next import, or to the end.
 func (e *exec) next() (imp, bool) {

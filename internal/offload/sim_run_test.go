@@ -194,9 +194,12 @@ func (s *sim) run(stop func() bool) {
 				continue
 			}
 		}
-		s.now += time.Duration(s.jitter()) * time.Millisecond
-		e := ev[s.weighted(ev)]
-		e.do()
+		s.now += s.jitter()
+		if s.next != nil {
+			ev[s.next(step, ev)].do()
+		} else {
+			ev[s.weighted(ev)].do()
+		}
 	}
 }
 
@@ -230,7 +233,12 @@ func (s *sim) wait() bool {
 	return any
 }
 
-func (s *sim) jitter() int { return s.choose(1000) % 70 }
+func (s *sim) jitter() Time {
+	if s.pace != 0 {
+		return s.pace
+	}
+	return time.Duration(s.choose(1000)%70) * time.Millisecond
+}
 
 func (s *sim) weighted(ev []event) int {
 	total := 0

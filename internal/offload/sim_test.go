@@ -34,6 +34,9 @@ type sim struct {
 	code   uint32
 	accs   []uint64
 	undone bool
+	pace   Time // how far a step moves the clock; 0: at random
+	// next picks the next event instead of choose; nil: choose does.
+	next   func(step int, ev []event) int
 	broken string // an invariant that does not hold
 
 	commits, locals, replays int
@@ -65,8 +68,6 @@ type simDevice struct {
 // job is an action whose answer is still to come.
 type job struct {
 	what  string
-	at    int
-	start func()
 	step  func() (done bool) // one more visible step
 	ended func() []DeviceAction
 }
@@ -184,19 +185,19 @@ func (s *sim) deviceAct(a DeviceAction) []DeviceAction {
 	case Serve:
 		s.serve(a)
 	case CheckReads:
-		s.job("check", 0, nil, func() []DeviceAction { return d.m.ReadsChecked(s.now, a.Op, s.w.check(a.Reads)) })
+		s.job("check", nil, func() []DeviceAction { return d.m.ReadsChecked(s.now, a.Op, s.w.check(a.Reads)) })
 	case ReleaseOutput:
 		s.effects("release", a.Effects, func(done int, real *Real, _ string) []DeviceAction {
 			return d.m.Released(s.now, a.Op, done, real)
 		})
 	case Prepare:
-		s.job("prepare", 0, nil, func() []DeviceAction { return d.m.Prepared(s.now, a.Op, s.prepare(a)) })
+		s.job("prepare", nil, func() []DeviceAction { return d.m.Prepared(s.now, a.Op, s.prepare(a)) })
 	case WriteRecord:
 		failure := ""
 		if s.faults.record && s.fault("record fails") {
 			failure = "no space left"
 		}
-		s.job("record", 0, nil, func() []DeviceAction { return d.m.Recorded(s.now, a.Op, failure) })
+		s.job("record", nil, func() []DeviceAction { return d.m.Recorded(s.now, a.Op, failure) })
 	case ApplyEffects:
 		saved := s.w.files
 		d.saved = &saved
@@ -204,7 +205,7 @@ func (s *sim) deviceAct(a DeviceAction) []DeviceAction {
 			return d.m.EffectsApplied(s.now, a.Op, done, real, f)
 		})
 	case Undo:
-		s.job("undo", 0, func() {
+		s.job("undo", func() {
 			if d.saved != nil {
 				if s.w.files != *d.saved {
 					s.undone = true
@@ -243,12 +244,11 @@ func parseVersion(s string) (f, v int) {
 	return f, v
 }
 
-func (s *sim) job(what string, steps int, start func(), ended func() []DeviceAction) {
-	n := steps
+func (s *sim) job(what string, start func(), ended func() []DeviceAction) {
 	if start != nil {
 		start()
 	}
-	s.d.jobs = append(s.d.jobs, &job{what: what, step: func() bool { n--; return n < 0 }, ended: ended})
+	s.d.jobs = append(s.d.jobs, &job{what: what, step: func() bool { return true }, ended: ended})
 }
 
 // effects performs effects one at a step, so that a crash can come between.
@@ -301,7 +301,7 @@ func (s *sim) serve(a Serve) {
 			reply = fmt.Sprint(s.w.input())
 		}
 	}
-	s.job("serve "+kind, 0, start, func() []DeviceAction {
+	s.job("serve "+kind, start, func() []DeviceAction {
 		if kind == "private" {
 			return s.d.m.ServedPrivate(s.now, a.Op, "secret")
 		}
