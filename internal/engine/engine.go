@@ -50,7 +50,8 @@ const (
 var (
 	// ErrClosed is returned by a call on an instance or engine that was closed.
 	ErrClosed = errors.New("engine: instance is closed")
-	// ErrTooLarge is returned by Compile for a module above MaxModuleBytes.
+	// ErrTooLarge is returned by Compile for a module above MaxModuleBytes, or one
+	// with a table of more than ten million elements.
 	ErrTooLarge = errors.New("engine: module is too large")
 	// ErrMemory is returned by Instantiate when the allocator cannot provide the
 	// module's initial memory.

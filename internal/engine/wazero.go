@@ -62,11 +62,17 @@ func (e *wazeroEngine) Compile(ctx context.Context, wasm []byte) (Module, error)
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
+	if err := checkCounts(wasm); err != nil {
+		return nil, fmt.Errorf("compile module: %w", err)
+	}
+	wasm, err := capTables(wasm)
+	if err != nil {
+		return nil, fmt.Errorf("compile module: %w", err)
+	}
 	ctx = experimental.WithCompilationWorkers(ctx, e.config.CompileWorkers)
 	compile := func() (wazero.CompiledModule, error) { return e.compile(ctx, wasm) }
 	var cm wazero.CompiledModule
 	var hit bool
-	var err error
 	if e.cache != nil {
 		cm, hit, err = e.cache.compile(wasm, compile)
 	} else {
