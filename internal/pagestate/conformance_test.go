@@ -2,6 +2,8 @@ package pagestate
 
 import (
 	"bytes"
+	"crypto/subtle"
+	"encoding/binary"
 	"errors"
 	"slices"
 	"testing"
@@ -38,6 +40,7 @@ func TestEveryKind(t *testing.T) {
 		{"a grown memory goes back by adoption", testAdopt},
 		{"adoption refuses what does not fit", testAdoptRefusals},
 		{"a delta carries growth, zeros and content", testDelta},
+		{"zero pages go by number", testZeros},
 		{"capture is a delta and a new image", testCapture},
 		{"apply leaves the base, apply image moves it", testApply},
 		{"a change is good once and for its state", testStale},
@@ -463,5 +466,69 @@ func testFreed(t *testing.T, kind Kind) {
 	isErr(t, err, errFreed)
 	if err := newFreed(t, kind, 0).Adopt(s); err == nil {
 		t.Fatal("adopted from freed memory")
+	}
+}
+
+func testZeros(t *testing.T, kind Kind) {
+	from, to := pair(t, kind)
+	clear(from.Bytes()[:100*PageSize])
+	delta, err := from.Diff()
+	must(t, err)
+	if len(delta) > 64 {
+		t.Fatalf("%d bytes for 100 pages of zeros", len(delta))
+	}
+	applyImage(t, to, delta, "b")
+	same(t, "cleared", to.Bytes(), from.Bytes())
+}
+
+// The promise: at most 1.05 times the compressed XOR of the pages that changed, and 1 KB.
+func TestBytesStayNearThoseOfZstd(t *testing.T) {
+	kind, _ := Choose()
+	changes := map[string]func(p uint32, b []byte){
+		"a counter in each page":   func(p uint32, b []byte) { b[p%PageSize]++ },
+		"words that are the same":  func(_ uint32, b []byte) { copy(b[64:], "the same sixty-four bytes or so, over and over again") },
+		"small noise":              func(p uint32, b []byte) { noise(uint64(p), b[100:200]) },
+		"noise":                    func(p uint32, b []byte) { noise(uint64(p), b) },
+		"noise in every other one": func(p uint32, b []byte) { noise(uint64(p), b[:PageSize*int(p%2)]); b[9]++ },
+		"numbers":                  func(p uint32, b []byte) { fillNumbers(p, b) },
+	}
+	sets := map[string]func(p uint32) bool{
+		"one page":    func(p uint32) bool { return p == 77 },
+		"all":         func(uint32) bool { return true },
+		"every third": func(p uint32) bool { return p%3 == 0 },
+		"a tenth":     func(p uint32) bool { return p*2654435761>>24 < 26 },
+	}
+	for what, change := range changes {
+		for which, in := range sets {
+			s := newFreed(t, kind, testMax)
+			noise(99, s.Bytes()[:testMax/2])
+			must(t, s.SetImage("a"))
+			var xor []byte
+			n := 0
+			for p := range uint32(testMax / PageSize) {
+				if !in(p) {
+					continue
+				}
+				b := page(s.Bytes(), p)
+				change(p, b)
+				x := make([]byte, PageSize)
+				subtle.XORBytes(x, b, page(s.base, p))
+				xor = append(xor, x...)
+				n++
+			}
+			delta, err := s.Diff()
+			must(t, err)
+			most := len(squeeze(xor))*105/100 + 1024
+			if len(delta) > most {
+				t.Errorf("%s, %s (%d pages): %d bytes, want at most %d", what, which, n, len(delta), most)
+			}
+			s.Free()
+		}
+	}
+}
+
+func fillNumbers(p uint32, b []byte) {
+	for i := 0; i < len(b); i += 8 {
+		binary.LittleEndian.PutUint32(b[i:], p*1000+uint32(i))
 	}
 }

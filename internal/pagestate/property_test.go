@@ -26,7 +26,8 @@ type world struct {
 func newWorld(t *rapid.T, kinds []Kind) *world {
 	w := &world{kind: rapid.SampledFrom(kinds).Draw(t, "device kind")}
 	w.clone.kind = rapid.SampledFrom(kinds).Draw(t, "clone kind")
-	w.image0 = make([]byte, 32*PageSize)
+	// The larger one has enough pages for a scan to protect those that were read.
+	w.image0 = make([]byte, rapid.SampledFrom([]int{32, 32, 640}).Draw(t, "pages")*PageSize)
 	noise(7, w.image0[3*PageSize:9*PageSize])
 	w.device = w.fresh(t, w.kind)
 	w.clone.s = w.fresh(t, w.clone.kind)

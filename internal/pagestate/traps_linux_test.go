@@ -4,6 +4,7 @@ package pagestate
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"os"
 	"slices"
@@ -13,6 +14,45 @@ import (
 )
 
 // Each test here is a trap that was met.
+
+// Where the kernel has what a kind needs, a self-test that fails is a fault of ours,
+// and every other test would just be skipped.
+func TestSelfTestPassesWhereTheKernelHasTheCalls(t *testing.T) {
+	for _, kind := range []Kind{Userfault, Scan, Pagemap} {
+		if err := openKernel(kind); err != nil {
+			t.Logf("%v: %v", kind, err)
+			continue
+		}
+		err := SelfTest(kind)
+		if errors.Is(err, unix.ENOTTY) || errors.Is(err, unix.ENOSYS) {
+			t.Logf("%v: %v", kind, err) // no PAGEMAP_SCAN
+			continue
+		}
+		if err != nil {
+			t.Errorf("%v: %v", kind, err)
+		}
+	}
+}
+
+// A scan protects pages that were only read, to be faster next time. It must not
+// protect dirty ones among them.
+func TestTrapScanProtectsNoDirtyPage(t *testing.T) {
+	s, _ := newUserfault(t)
+	grow(t, s, 4<<20)
+	noise(1, s.Bytes())
+	must(t, s.SetImage("a"))
+	for p := range uint32(1024) {
+		_ = bytes.IndexByte(page(s.Bytes(), p), 1)
+	}
+	for _, p := range []uint32{0, 3, 4, 700, 1023} {
+		page(s.Bytes(), p)[0]++
+	}
+	for range 3 {
+		dirtyIs(t, s, 0, 3, 4, 700, 1023)
+	}
+	page(s.Bytes(), 5)[0]++
+	dirtyIs(t, s, 0, 3, 4, 5, 700, 1023)
+}
 
 func newUserfault(t *testing.T) (*Space, *memfdBackend) {
 	t.Helper()
@@ -78,6 +118,9 @@ func TestTrapKeptPageHidesTheBase(t *testing.T) {
 	must(t, s.SetImage("a"))
 	if b.kept == 0 {
 		t.Fatal("nothing was kept")
+	}
+	if cand, err := s.candidates(); err != nil || len(cand) != 0 {
+		t.Fatalf("a kept page is suspected: %v, %v", cand, err)
 	}
 	other := newFreed(t, Compare, 1<<20)
 	page(other.Bytes(), 9)[0] = 1
