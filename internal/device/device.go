@@ -48,6 +48,7 @@ type Options struct {
 	Dirs    []runner.Dir
 	Where   string
 	Offload []string
+	Only    []string // if any: offer exactly these functions
 	Engine  string
 	// MaxPages bounds the guest's memory, in 64 KiB pages; 0: 4 GiB.
 	MaxPages  uint32
@@ -64,6 +65,8 @@ type Options struct {
 	// ConnectTime bounds how long --where=clone waits for the clone.
 	ConnectTime time.Duration
 	Log         *slog.Logger
+	// HashMemory asks for Exit.Memory.
+	HashMemory bool
 	// OnEvent, if set, hears what the runner tells, as it happens.
 	OnEvent func(runner.Event)
 }
@@ -111,7 +114,7 @@ func Run(ctx context.Context, o Options) (*Result, error) {
 	if err != nil {
 		return nil, err
 	}
-	m := &manager{o: o, store: store, sum: sha256.Sum256(o.Module), began: time.Now(), events: make(chan runner.Event, 16)}
+	m := &manager{o: o, store: store, sum: sha256.Sum256(o.Module), began: time.Now(), events: make(chan runner.Event, 16), settled: make(chan struct{})}
 	if _, err := rand.Read(m.run[:]); err != nil {
 		return nil, fmt.Errorf("name the run: %w", err)
 	}
@@ -141,8 +144,10 @@ type manager struct {
 	run    wire.ID
 	began  time.Time
 	events chan runner.Event
-	p      *proc.Process
-	out    *wire.Writer // to the runner
+	// settled is closed when the runner has ended, or cannot offload.
+	settled chan struct{}
+	p       *proc.Process
+	out     *wire.Writer // to the runner
 }
 
 // keeper prepares the link, or returns nil when this run has none.
@@ -196,11 +201,6 @@ func (m *manager) clones() ([]identity.Peer, error) {
 func (m *manager) execute(ctx context.Context, lk *linkKeeper) (*Result, error) {
 	if lk != nil {
 		go lk.keep()
-		if m.o.Where == WhereClone {
-			if err := lk.awaitReady(ctx, m.o.ConnectTime); err != nil {
-				return nil, err
-			}
-		}
 	}
 	p, err := proc.Start(proc.Config{
 		Command: m.o.Runner, TimeLimit: m.o.TimeLimit,
@@ -220,16 +220,42 @@ func (m *manager) execute(ctx context.Context, lk *linkKeeper) (*Result, error) 
 		lk.setRunner(m.out)
 		defer watchOutput(m.o.Stdout, lk)()
 		defer watchSwitch(m.store, lk)()
+		if m.o.Where == WhereClone {
+			// The runner compiles meanwhile, and waits for the clone by itself.
+			if err := m.awaitClone(ctx, lk); err != nil {
+				return nil, err
+			}
+		}
 	}
 	return m.collect(ctx, lk), nil
 }
+
+// awaitClone waits for the clone, or for a runner that has no use for one.
+func (m *manager) awaitClone(ctx context.Context, lk *linkKeeper) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	go func() {
+		select {
+		case <-m.settled: // it is pinned, or has ended
+			cancel(errSettled)
+		case <-ctx.Done():
+		}
+	}()
+	err := lk.awaitReady(ctx, m.o.ConnectTime)
+	if errors.Is(err, errSettled) {
+		return nil
+	}
+	return err
+}
+
+var errSettled = errors.New("the runner needs no clone")
 
 func (m *manager) start() runner.Start {
 	return runner.Start{
 		Role: runner.RoleDevice, Run: m.run, App: m.o.App, Args: m.o.Args, Env: m.o.Env, Dirs: m.o.Dirs,
 		Engine: m.o.Engine, CacheDir: filepath.Join(m.o.Home, "compiled"),
 		StateDir: commitsDir(m.o.Home), MaxPages: m.o.MaxPages,
-		Where: m.o.Where, Offload: m.o.Offload,
+		Where: m.o.Where, Offload: m.o.Offload, Only: m.o.Only, HashMemory: m.o.HashMemory,
 	}
 }
 

@@ -3,6 +3,7 @@ package device
 import (
 	"encoding/json"
 	"os"
+	"sync"
 	"time"
 
 	"github.com/clonecloud/clonecloud/internal/link/identity"
@@ -13,6 +14,8 @@ import (
 // readRunner takes the runner's frames: its events are for us, all others for
 // the clone.
 func (m *manager) readRunner(lk *linkKeeper) {
+	settled := sync.OnceFunc(func() { close(m.settled) })
+	defer settled()
 	r := wire.NewReader(m.p.Conn(), wire.ReaderConfig{})
 	for {
 		f, err := r.ReadFrame()
@@ -34,6 +37,9 @@ func (m *manager) readRunner(lk *linkKeeper) {
 		if err := json.Unmarshal(msg.(*wire.Event).Json, &e); err != nil {
 			m.o.Log.Error("runner's event", "error", err)
 			continue
+		}
+		if e.Ready != nil && e.Ready.Pinned != "" {
+			settled()
 		}
 		m.events <- e
 		if e.Exit != nil {

@@ -11,12 +11,14 @@ import (
 	"github.com/clonecloud/clonecloud/internal/rewrite"
 	"github.com/clonecloud/clonecloud/internal/wasi"
 	"github.com/clonecloud/clonecloud/internal/wasi/stage"
+	"github.com/clonecloud/clonecloud/internal/wasmbin"
 	"github.com/clonecloud/clonecloud/internal/wire"
 )
 
 // live is the attempt in progress, beside what the machine knows of it.
 type live struct {
 	id     offload.ID
+	memory wire.ResultMemory
 	cand   *rewrite.Candidate
 	server *stage.Server // what the attempt opened on the device
 
@@ -88,7 +90,7 @@ func (r *deviceRun) runHere(c *rewrite.Candidate, report Call, local offload.Run
 // attemptCall drives the machine from Begin to the action that ends the
 // attempt. An error means that it did not begin.
 func (r *deviceRun) attemptCall(c *rewrite.Candidate, args []uint64) (offload.DeviceAction, error) {
-	r.live = live{cand: c}
+	r.live = live{cand: c, memory: r.resultMemory(c)}
 	r.live.server = r.newServer()
 	state := r.g.sys.Capture()
 	real, _ := r.local.Now(wasi.ClockRealtime)
@@ -97,7 +99,7 @@ func (r *deviceRun) attemptCall(c *rewrite.Candidate, args []uint64) (offload.De
 	acts, err := r.machine.Begin(r.now(), offload.CallSpec{
 		Site: siteClone, Function: c.Index, Args: append([]uint64(nil), args...),
 		Globals: r.g.readGlobals(), WASI: state.Encode(),
-		Real: real, Mono: mono, MemoryMax: r.conf.MaxPages,
+		Real: real, Mono: mono, MemoryMax: r.conf.MaxPages, Memory: r.live.memory,
 	})
 	if err != nil {
 		return nil, err
@@ -113,6 +115,29 @@ func (r *deviceRun) attemptCall(c *rewrite.Candidate, args []uint64) (offload.De
 		}
 		acts = r.await()
 	}
+}
+
+// resultMemory says when the memory of a call's result is of use here.
+func (r *deviceRun) resultMemory(c *rewrite.Candidate) wire.ResultMemory {
+	switch {
+	case r.start.HashMemory:
+		return wire.ResultMemory_RESULT_MEMORY_ALWAYS
+	case r.last && r.program(c):
+		return wire.ResultMemory_RESULT_MEMORY_NEVER
+	}
+	return wire.ResultMemory_RESULT_MEMORY_UNLESS_EXITED
+}
+
+// program reports whether candidate c is the function that the program is, and
+// nothing of the program has been called before it.
+func (r *deviceRun) program(c *rewrite.Candidate) bool {
+	outermost := r.outermost
+	for _, e := range r.g.module.Exports {
+		if e.Kind == wasmbin.KindFunc && e.Name == r.entry && e.Index == c.Index {
+			return outermost
+		}
+	}
+	return false
 }
 
 // await waits for a frame or a deadline and tells the machine.

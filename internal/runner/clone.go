@@ -82,7 +82,7 @@ func runClone(rw io.ReadWriter, start Start, module []byte) error {
 // prepare compiles the module and computes image 0.
 func (r *cloneRun) prepare(ctx context.Context, start Start, module []byte) (*Ready, error) {
 	var err error
-	if r.g, err = loadGuest(module, rewrite.Clone, nil); err != nil {
+	if r.g, err = loadGuest(module, rewrite.Clone, nil, nil); err != nil {
 		return nil, err
 	}
 	if r.g.out == nil {
@@ -322,7 +322,7 @@ func (r *cloneRun) run(ctx context.Context, s offload.Start) {
 	}
 	ret.ComputeNanos = uint64(time.Since(began))
 	var body []byte
-	if done := ret.Outcome == wire.Outcome_OUTCOME_RETURNED || ret.Outcome == wire.Outcome_OUTCOME_EXITED; done && r.g.space != nil {
+	if r.g.space != nil && memoryWanted(s.Call, ret) {
 		if body, err = r.g.space.Diff(); err != nil {
 			ret = failedReturn(fmt.Errorf("capture memory: %w", err))
 		} else {
@@ -345,6 +345,17 @@ func (r *cloneRun) run(ctx context.Context, s offload.Start) {
 		}
 	}
 	r.do(acts)
+}
+
+// memoryWanted reports whether a Return carries memory.
+func memoryWanted(c *wire.Call, ret *wire.Return) bool {
+	switch ret.Outcome {
+	case wire.Outcome_OUTCOME_RETURNED:
+		return c.ResultMemory != wire.ResultMemory_RESULT_MEMORY_NEVER
+	case wire.Outcome_OUTCOME_EXITED:
+		return c.ResultMemory == wire.ResultMemory_RESULT_MEMORY_ALWAYS
+	}
+	return false
 }
 
 // failedReturn is the Return of a call that has no result.

@@ -162,9 +162,9 @@ func fits(t wasmbin.ValType, v uint64) bool {
 // image. Growing is left to the very end: the limit is checked here, and an
 // attempt that is undone after all must not leave main larger than it was.
 func (r *deviceRun) prepareMemory(p offload.Prepare) (err error) {
-	if r.g.space == nil {
+	if r.g.space == nil || !memoryWanted(&wire.Call{ResultMemory: r.live.memory}, p.Return) {
 		if len(p.Body) != 0 {
-			return errors.New("a memory delta for a module without memory")
+			return errors.New("a memory delta that nobody wants")
 		}
 		return nil
 	}

@@ -29,6 +29,10 @@ type deviceRun struct {
 	linkAt  int // changes of the link that the machine has been told
 	decide  *decider
 
+	entry     string // the export that runs now
+	last      bool   // nothing runs after it
+	outermost bool   // no stub has been entered since it was called
+
 	watch []watched // calls that run here and whose exit is reported
 	live  live      // the attempt in progress
 	rerun *rerun    // bound by an import log; nil mostly
@@ -42,14 +46,17 @@ func runDevice(rw io.ReadWriter, start Start, module []byte) Exit {
 	if r.local != nil {
 		r.local.CloseAll()
 	}
-	return exitOf(err)
+	exit := exitOf(err)
+	if start.HashMemory && r.g != nil && r.g.inst != nil {
+		exit.Memory = r.g.hash()
+	}
+	return exit
 }
 
 // exitOf says how a guest ended.
 func exitOf(err error) Exit {
 	var exit *engine.Exit
 	var unsupported *Unsupported
-	var diverged *diverged
 	var trap *engine.Trap
 	var hint interface{ Hint() string }
 	e := Exit{Code: 1}
@@ -63,7 +70,7 @@ func exitOf(err error) Exit {
 		return Exit{Code: exit.Code}
 	case errors.As(err, &unsupported):
 		e.Unsupported, e.Error = true, err.Error()
-	case errors.As(err, &diverged):
+	case isDivergence(err):
 		e.Divergence, e.Error = true, err.Error()
 	case errors.As(err, &trap):
 		// 128 + SIGABRT: what a shell shows for a native program that crashed.
@@ -83,7 +90,7 @@ func (r *deviceRun) run(ctx context.Context, module []byte) error {
 		return err
 	}
 	var err error
-	if r.g, err = loadGuest(module, rewrite.Device, r.start.Offload); err != nil {
+	if r.g, err = loadGuest(module, rewrite.Device, r.start.Offload, r.start.Only); err != nil {
 		return err
 	}
 	r.g.setSystem(r.wasi)
@@ -113,8 +120,19 @@ func (r *deviceRun) run(ctx context.Context, module []byte) error {
 		if err := r.arm(); err != nil {
 			return err
 		}
+		if r.start.Where == siteClone {
+			r.awaitLink()
+		}
 	}
 	return r.main(ctx)
+}
+
+// isDivergence reports whether a guest was ended by PROTOCOL rule 18.
+func isDivergence(err error) bool {
+	var ours *diverged
+	var log *offload.Divergence
+	var entry *wasi.Divergence
+	return errors.As(err, &ours) || errors.As(err, &log) || errors.As(err, &entry)
 }
 
 // offloads reports whether this run may offload at all.
@@ -139,6 +157,21 @@ func (r *deviceRun) arm() error {
 	return nil
 }
 
+// awaitLink waits until the clone is ready for calls. The manager ends this
+// process if that is never.
+func (r *deviceRun) awaitLink() {
+	for {
+		if link, changes := r.pipe.linkState(); link.Up {
+			r.follow(link, changes)
+			r.pipe.drop()
+			return
+		}
+		if _, err := r.pipe.next(time.Time{}); err != nil {
+			return
+		}
+	}
+}
+
 // main runs the guest's start section and then the program.
 func (r *deviceRun) main(ctx context.Context) error {
 	r.g.enter = collect
@@ -150,7 +183,9 @@ func (r *deviceRun) main(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	for _, name := range append(entries, program) {
+	entries = append(entries, program)
+	for i, name := range entries {
+		r.entry, r.last, r.outermost = name, i == len(entries)-1, true
 		fn, ok := r.g.inst.Function(name)
 		if !ok {
 			return fmt.Errorf("start the program: %s is not exported", name)

@@ -53,7 +53,7 @@ func (g *guest) Bytes() []byte {
 
 // loadGuest parses and rewrites a module. A module that cannot be offloaded is
 // kept as it is, with the reason.
-func loadGuest(original []byte, role rewrite.Role, offload []string) (*guest, error) {
+func loadGuest(original []byte, role rewrite.Role, offload, only []string) (*guest, error) {
 	g := &guest{original: original, sum: sha256.Sum256(original)}
 	m, err := wasmbin.Parse(original, wasmbin.Limits{})
 	if err != nil {
@@ -72,11 +72,9 @@ func loadGuest(original []byte, role rewrite.Role, offload []string) (*guest, er
 	}
 	opts := rewrite.Options{Role: role}
 	if role == rewrite.Device {
-		chosen, err := graph.Candidates(callgraph.Options{Add: offload})
-		if err != nil {
+		if opts.Candidates, opts.Entries, err = candidates(graph, offload, only); err != nil {
 			return nil, err
 		}
-		opts.Candidates, opts.Entries = chosen.Indices(), chosen.Entries()
 	}
 	if g.pinned = graph.Reason(); g.pinned != "" {
 		return g, nil
@@ -85,6 +83,29 @@ func loadGuest(original []byte, role rewrite.Role, offload []string) (*guest, er
 		return nil, fmt.Errorf("rewrite module: %w", err)
 	}
 	return g, nil
+}
+
+// candidates chooses the functions to stub, and those of them to stub at their
+// exports only.
+func candidates(graph *callgraph.Graph, offload, only []string) (all, entries []uint32, err error) {
+	if len(only) > 0 {
+		for _, ref := range only {
+			i, err := graph.Lookup(ref)
+			if err != nil {
+				return nil, nil, err
+			}
+			if l := graph.Legality(i); !l.Movable {
+				return nil, nil, fmt.Errorf("function %s cannot be offloaded: %s", ref, l.Reason)
+			}
+			all = append(all, i)
+		}
+		return all, nil, nil
+	}
+	chosen, err := graph.Candidates(callgraph.Options{Add: offload})
+	if err != nil {
+		return nil, nil, err
+	}
+	return chosen.Indices(), chosen.Entries(), nil
 }
 
 // CheckImports names every import that nothing here provides.

@@ -33,6 +33,9 @@ type Start struct {
 
 	Where   string   // auto, device or clone (device role)
 	Offload []string // functions to offer beside those chosen (device role)
+	Only    []string // if any: offer exactly these functions
+	// HashMemory asks for the hash of the guest's final memory, for tests.
+	HashMemory bool
 	// Redial is how long an attempt waits for a lost link, in seconds; 0 is
 	// the protocol's 2 s.
 	Redial float64
@@ -138,4 +141,5 @@ type Exit struct {
 	Hint        string
 	Unsupported bool
 	Divergence  bool
+	Memory      []byte // SHA-256 of the final memory and globals, if asked for
 }

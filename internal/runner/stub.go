@@ -61,8 +61,10 @@ func (r *deviceRun) entered(k int, args, results []uint64) rewrite.Status {
 	r.follow(link, changes)
 	where, reason, watch := r.decide.choose(k, link, r.heldBytes)
 	if where == siteClone {
+		defer func() { r.outermost = false }()
 		return r.offloadCall(c, args, results, reason)
 	}
+	r.outermost = false
 	if !watch {
 		return rewrite.Local
 	}

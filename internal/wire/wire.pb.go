@@ -155,6 +155,57 @@ func (ImageKind) EnumDescriptor() ([]byte, []int) {
 	return file_wire_proto_rawDescGZIP(), []int{1}
 }
 
+// ResultMemory says when a Return carries memory. A program that has ended has
+// no reader for its memory, and need not send it.
+type ResultMemory int32
+
+const (
+	ResultMemory_RESULT_MEMORY_ALWAYS        ResultMemory = 0
+	ResultMemory_RESULT_MEMORY_UNLESS_EXITED ResultMemory = 1
+	ResultMemory_RESULT_MEMORY_NEVER         ResultMemory = 2 // the call is the program: nothing runs after it
+)
+
+// Enum value maps for ResultMemory.
+var (
+	ResultMemory_name = map[int32]string{
+		0: "RESULT_MEMORY_ALWAYS",
+		1: "RESULT_MEMORY_UNLESS_EXITED",
+		2: "RESULT_MEMORY_NEVER",
+	}
+	ResultMemory_value = map[string]int32{
+		"RESULT_MEMORY_ALWAYS":        0,
+		"RESULT_MEMORY_UNLESS_EXITED": 1,
+		"RESULT_MEMORY_NEVER":         2,
+	}
+)
+
+func (x ResultMemory) Enum() *ResultMemory {
+	p := new(ResultMemory)
+	*p = x
+	return p
+}
+
+func (x ResultMemory) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (ResultMemory) Descriptor() protoreflect.EnumDescriptor {
+	return file_wire_proto_enumTypes[2].Descriptor()
+}
+
+func (ResultMemory) Type() protoreflect.EnumType {
+	return &file_wire_proto_enumTypes[2]
+}
+
+func (x ResultMemory) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use ResultMemory.Descriptor instead.
+func (ResultMemory) EnumDescriptor() ([]byte, []int) {
+	return file_wire_proto_rawDescGZIP(), []int{2}
+}
+
 // Class is what an import does to the world (PROTOCOL rule 10).
 type Class int32
 
@@ -195,11 +246,11 @@ func (x Class) String() string {
 }
 
 func (Class) Descriptor() protoreflect.EnumDescriptor {
-	return file_wire_proto_enumTypes[2].Descriptor()
+	return file_wire_proto_enumTypes[3].Descriptor()
 }
 
 func (Class) Type() protoreflect.EnumType {
-	return &file_wire_proto_enumTypes[2]
+	return &file_wire_proto_enumTypes[3]
 }
 
 func (x Class) Number() protoreflect.EnumNumber {
@@ -208,7 +259,7 @@ func (x Class) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Class.Descriptor instead.
 func (Class) EnumDescriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{2}
+	return file_wire_proto_rawDescGZIP(), []int{3}
 }
 
 type Outcome int32
@@ -250,11 +301,11 @@ func (x Outcome) String() string {
 }
 
 func (Outcome) Descriptor() protoreflect.EnumDescriptor {
-	return file_wire_proto_enumTypes[3].Descriptor()
+	return file_wire_proto_enumTypes[4].Descriptor()
 }
 
 func (Outcome) Type() protoreflect.EnumType {
-	return &file_wire_proto_enumTypes[3]
+	return &file_wire_proto_enumTypes[4]
 }
 
 func (x Outcome) Number() protoreflect.EnumNumber {
@@ -263,7 +314,7 @@ func (x Outcome) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Outcome.Descriptor instead.
 func (Outcome) EnumDescriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{3}
+	return file_wire_proto_rawDescGZIP(), []int{4}
 }
 
 // Hello opens a connection. Its encoding never changes.
@@ -1184,8 +1235,9 @@ type Call struct {
 	MemoryMaxPages uint32                 `protobuf:"varint,9,opt,name=memory_max_pages,json=memoryMaxPages,proto3" json:"memory_max_pages,omitempty"` // 64 KiB pages
 	LogEntries     uint32                 `protobuf:"varint,10,opt,name=log_entries,json=logEntries,proto3" json:"log_entries,omitempty"`              // caps of the import log
 	LogBytes       uint64                 `protobuf:"varint,11,opt,name=log_bytes,json=logBytes,proto3" json:"log_bytes,omitempty"`
-	ReleaseNanos   uint64                 `protobuf:"varint,12,opt,name=release_nanos,json=releaseNanos,proto3" json:"release_nanos,omitempty"`      // how often output may be released; 0: only at commit
-	ReplicaVersion []byte                 `protobuf:"bytes,13,opt,name=replica_version,json=replicaVersion,proto3" json:"replica_version,omitempty"` // the manifest that reads are answered from; empty: none
+	ReleaseNanos   uint64                 `protobuf:"varint,12,opt,name=release_nanos,json=releaseNanos,proto3" json:"release_nanos,omitempty"`                                      // how often output may be released; 0: only at commit
+	ReplicaVersion []byte                 `protobuf:"bytes,13,opt,name=replica_version,json=replicaVersion,proto3" json:"replica_version,omitempty"`                                 // the manifest that reads are answered from; empty: none
+	ResultMemory   ResultMemory           `protobuf:"varint,14,opt,name=result_memory,json=resultMemory,proto3,enum=clonecloud.wire.v1.ResultMemory" json:"result_memory,omitempty"` // whether the result's memory is wanted
 	unknownFields  protoimpl.UnknownFields
 	sizeCache      protoimpl.SizeCache
 }
@@ -1309,6 +1361,13 @@ func (x *Call) GetReplicaVersion() []byte {
 		return x.ReplicaVersion
 	}
 	return nil
+}
+
+func (x *Call) GetResultMemory() ResultMemory {
+	if x != nil {
+		return x.ResultMemory
+	}
+	return ResultMemory_RESULT_MEMORY_ALWAYS
 }
 
 type PageHashes struct {
@@ -2229,7 +2288,7 @@ const file_wire_proto_rawDesc = "" +
 	"\x06reason\x18\x01 \x01(\tR\x06reason\"T\n" +
 	"\x05Image\x121\n" +
 	"\x04kind\x18\x01 \x01(\x0e2\x1d.clonecloud.wire.v1.ImageKindR\x04kind\x12\x18\n" +
-	"\aattempt\x18\x02 \x01(\fR\aattempt\"\x9b\x03\n" +
+	"\aattempt\x18\x02 \x01(\fR\aattempt\"\xe2\x03\n" +
 	"\x04Call\x12-\n" +
 	"\x04base\x18\x01 \x01(\v2\x19.clonecloud.wire.v1.ImageR\x04base\x12\x1a\n" +
 	"\bfunction\x18\x02 \x01(\rR\bfunction\x12\x12\n" +
@@ -2247,7 +2306,8 @@ const file_wire_proto_rawDesc = "" +
 	"logEntries\x12\x1b\n" +
 	"\tlog_bytes\x18\v \x01(\x04R\blogBytes\x12#\n" +
 	"\rrelease_nanos\x18\f \x01(\x04R\freleaseNanos\x12'\n" +
-	"\x0freplica_version\x18\r \x01(\fR\x0ereplicaVersion\"/\n" +
+	"\x0freplica_version\x18\r \x01(\fR\x0ereplicaVersion\x12E\n" +
+	"\rresult_memory\x18\x0e \x01(\x0e2 .clonecloud.wire.v1.ResultMemoryR\fresultMemory\"/\n" +
 	"\n" +
 	"PageHashes\x12!\n" +
 	"\fmemory_bytes\x18\x01 \x01(\x04R\vmemoryBytes\"\n" +
@@ -2329,7 +2389,11 @@ const file_wire_proto_rawDesc = "" +
 	"\fIMAGE_MODULE\x10\x00\x12\x0f\n" +
 	"\vIMAGE_ENTRY\x10\x01\x12\x10\n" +
 	"\fIMAGE_RESULT\x10\x02\x12\x10\n" +
-	"\fIMAGE_HASHED\x10\x03*f\n" +
+	"\fIMAGE_HASHED\x10\x03*b\n" +
+	"\fResultMemory\x12\x18\n" +
+	"\x14RESULT_MEMORY_ALWAYS\x10\x00\x12\x1f\n" +
+	"\x1bRESULT_MEMORY_UNLESS_EXITED\x10\x01\x12\x17\n" +
+	"\x13RESULT_MEMORY_NEVER\x10\x02*f\n" +
 	"\x05Class\x12\x0f\n" +
 	"\vCLASS_QUIET\x10\x00\x12\x0e\n" +
 	"\n" +
@@ -2356,63 +2420,65 @@ func file_wire_proto_rawDescGZIP() []byte {
 	return file_wire_proto_rawDescData
 }
 
-var file_wire_proto_enumTypes = make([]protoimpl.EnumInfo, 4)
+var file_wire_proto_enumTypes = make([]protoimpl.EnumInfo, 5)
 var file_wire_proto_msgTypes = make([]protoimpl.MessageInfo, 32)
 var file_wire_proto_goTypes = []any{
 	(RefuseCode)(0),       // 0: clonecloud.wire.v1.RefuseCode
 	(ImageKind)(0),        // 1: clonecloud.wire.v1.ImageKind
-	(Class)(0),            // 2: clonecloud.wire.v1.Class
-	(Outcome)(0),          // 3: clonecloud.wire.v1.Outcome
-	(*Hello)(nil),         // 4: clonecloud.wire.v1.Hello
-	(*Welcome)(nil),       // 5: clonecloud.wire.v1.Welcome
-	(*Limits)(nil),        // 6: clonecloud.wire.v1.Limits
-	(*Refuse)(nil),        // 7: clonecloud.wire.v1.Refuse
-	(*Ping)(nil),          // 8: clonecloud.wire.v1.Ping
-	(*Pong)(nil),          // 9: clonecloud.wire.v1.Pong
-	(*Bye)(nil),           // 10: clonecloud.wire.v1.Bye
-	(*Unpair)(nil),        // 11: clonecloud.wire.v1.Unpair
-	(*LinkState)(nil),     // 12: clonecloud.wire.v1.LinkState
-	(*Event)(nil),         // 13: clonecloud.wire.v1.Event
-	(*RunOpen)(nil),       // 14: clonecloud.wire.v1.RunOpen
-	(*ModuleWant)(nil),    // 15: clonecloud.wire.v1.ModuleWant
-	(*ModuleChunk)(nil),   // 16: clonecloud.wire.v1.ModuleChunk
-	(*RunReady)(nil),      // 17: clonecloud.wire.v1.RunReady
-	(*RunClose)(nil),      // 18: clonecloud.wire.v1.RunClose
-	(*Image)(nil),         // 19: clonecloud.wire.v1.Image
-	(*Call)(nil),          // 20: clonecloud.wire.v1.Call
-	(*PageHashes)(nil),    // 21: clonecloud.wire.v1.PageHashes
-	(*NeedBase)(nil),      // 22: clonecloud.wire.v1.NeedBase
-	(*NeedPages)(nil),     // 23: clonecloud.wire.v1.NeedPages
-	(*Applied)(nil),       // 24: clonecloud.wire.v1.Applied
-	(*ImportRequest)(nil), // 25: clonecloud.wire.v1.ImportRequest
-	(*ImportReply)(nil),   // 26: clonecloud.wire.v1.ImportReply
-	(*Entry)(nil),         // 27: clonecloud.wire.v1.Entry
-	(*Release)(nil),       // 28: clonecloud.wire.v1.Release
-	(*BareEffect)(nil),    // 29: clonecloud.wire.v1.BareEffect
-	(*Return)(nil),        // 30: clonecloud.wire.v1.Return
-	(*Ack)(nil),           // 31: clonecloud.wire.v1.Ack
-	(*Cancel)(nil),        // 32: clonecloud.wire.v1.Cancel
-	(*Resume)(nil),        // 33: clonecloud.wire.v1.Resume
-	(*Resumed)(nil),       // 34: clonecloud.wire.v1.Resumed
-	(*Unknown)(nil),       // 35: clonecloud.wire.v1.Unknown
+	(ResultMemory)(0),     // 2: clonecloud.wire.v1.ResultMemory
+	(Class)(0),            // 3: clonecloud.wire.v1.Class
+	(Outcome)(0),          // 4: clonecloud.wire.v1.Outcome
+	(*Hello)(nil),         // 5: clonecloud.wire.v1.Hello
+	(*Welcome)(nil),       // 6: clonecloud.wire.v1.Welcome
+	(*Limits)(nil),        // 7: clonecloud.wire.v1.Limits
+	(*Refuse)(nil),        // 8: clonecloud.wire.v1.Refuse
+	(*Ping)(nil),          // 9: clonecloud.wire.v1.Ping
+	(*Pong)(nil),          // 10: clonecloud.wire.v1.Pong
+	(*Bye)(nil),           // 11: clonecloud.wire.v1.Bye
+	(*Unpair)(nil),        // 12: clonecloud.wire.v1.Unpair
+	(*LinkState)(nil),     // 13: clonecloud.wire.v1.LinkState
+	(*Event)(nil),         // 14: clonecloud.wire.v1.Event
+	(*RunOpen)(nil),       // 15: clonecloud.wire.v1.RunOpen
+	(*ModuleWant)(nil),    // 16: clonecloud.wire.v1.ModuleWant
+	(*ModuleChunk)(nil),   // 17: clonecloud.wire.v1.ModuleChunk
+	(*RunReady)(nil),      // 18: clonecloud.wire.v1.RunReady
+	(*RunClose)(nil),      // 19: clonecloud.wire.v1.RunClose
+	(*Image)(nil),         // 20: clonecloud.wire.v1.Image
+	(*Call)(nil),          // 21: clonecloud.wire.v1.Call
+	(*PageHashes)(nil),    // 22: clonecloud.wire.v1.PageHashes
+	(*NeedBase)(nil),      // 23: clonecloud.wire.v1.NeedBase
+	(*NeedPages)(nil),     // 24: clonecloud.wire.v1.NeedPages
+	(*Applied)(nil),       // 25: clonecloud.wire.v1.Applied
+	(*ImportRequest)(nil), // 26: clonecloud.wire.v1.ImportRequest
+	(*ImportReply)(nil),   // 27: clonecloud.wire.v1.ImportReply
+	(*Entry)(nil),         // 28: clonecloud.wire.v1.Entry
+	(*Release)(nil),       // 29: clonecloud.wire.v1.Release
+	(*BareEffect)(nil),    // 30: clonecloud.wire.v1.BareEffect
+	(*Return)(nil),        // 31: clonecloud.wire.v1.Return
+	(*Ack)(nil),           // 32: clonecloud.wire.v1.Ack
+	(*Cancel)(nil),        // 33: clonecloud.wire.v1.Cancel
+	(*Resume)(nil),        // 34: clonecloud.wire.v1.Resume
+	(*Resumed)(nil),       // 35: clonecloud.wire.v1.Resumed
+	(*Unknown)(nil),       // 36: clonecloud.wire.v1.Unknown
 }
 var file_wire_proto_depIdxs = []int32{
-	6,  // 0: clonecloud.wire.v1.Welcome.limits:type_name -> clonecloud.wire.v1.Limits
+	7,  // 0: clonecloud.wire.v1.Welcome.limits:type_name -> clonecloud.wire.v1.Limits
 	0,  // 1: clonecloud.wire.v1.Refuse.code:type_name -> clonecloud.wire.v1.RefuseCode
 	1,  // 2: clonecloud.wire.v1.Image.kind:type_name -> clonecloud.wire.v1.ImageKind
-	19, // 3: clonecloud.wire.v1.Call.base:type_name -> clonecloud.wire.v1.Image
-	2,  // 4: clonecloud.wire.v1.ImportRequest.class:type_name -> clonecloud.wire.v1.Class
-	2,  // 5: clonecloud.wire.v1.Entry.class:type_name -> clonecloud.wire.v1.Class
-	27, // 6: clonecloud.wire.v1.Release.entries:type_name -> clonecloud.wire.v1.Entry
-	2,  // 7: clonecloud.wire.v1.BareEffect.class:type_name -> clonecloud.wire.v1.Class
-	3,  // 8: clonecloud.wire.v1.Return.outcome:type_name -> clonecloud.wire.v1.Outcome
-	27, // 9: clonecloud.wire.v1.Return.entries:type_name -> clonecloud.wire.v1.Entry
-	29, // 10: clonecloud.wire.v1.Return.bare:type_name -> clonecloud.wire.v1.BareEffect
-	11, // [11:11] is the sub-list for method output_type
-	11, // [11:11] is the sub-list for method input_type
-	11, // [11:11] is the sub-list for extension type_name
-	11, // [11:11] is the sub-list for extension extendee
-	0,  // [0:11] is the sub-list for field type_name
+	20, // 3: clonecloud.wire.v1.Call.base:type_name -> clonecloud.wire.v1.Image
+	2,  // 4: clonecloud.wire.v1.Call.result_memory:type_name -> clonecloud.wire.v1.ResultMemory
+	3,  // 5: clonecloud.wire.v1.ImportRequest.class:type_name -> clonecloud.wire.v1.Class
+	3,  // 6: clonecloud.wire.v1.Entry.class:type_name -> clonecloud.wire.v1.Class
+	28, // 7: clonecloud.wire.v1.Release.entries:type_name -> clonecloud.wire.v1.Entry
+	3,  // 8: clonecloud.wire.v1.BareEffect.class:type_name -> clonecloud.wire.v1.Class
+	4,  // 9: clonecloud.wire.v1.Return.outcome:type_name -> clonecloud.wire.v1.Outcome
+	28, // 10: clonecloud.wire.v1.Return.entries:type_name -> clonecloud.wire.v1.Entry
+	30, // 11: clonecloud.wire.v1.Return.bare:type_name -> clonecloud.wire.v1.BareEffect
+	12, // [12:12] is the sub-list for method output_type
+	12, // [12:12] is the sub-list for method input_type
+	12, // [12:12] is the sub-list for extension type_name
+	12, // [12:12] is the sub-list for extension extendee
+	0,  // [0:12] is the sub-list for field type_name
 }
 
 func init() { file_wire_proto_init() }
@@ -2425,7 +2491,7 @@ func file_wire_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_wire_proto_rawDesc), len(file_wire_proto_rawDesc)),
-			NumEnums:      4,
+			NumEnums:      5,
 			NumMessages:   32,
 			NumExtensions: 0,
 			NumServices:   0,
