@@ -5,6 +5,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 
 	"github.com/tetratelabs/wazero"
@@ -50,7 +51,9 @@ func FuzzRewrite(f *testing.F) {
 		if err != nil {
 			return // already rewritten
 		}
-		ok := valid(bin)
+		// The engine refuses a module that ends in an empty custom section; rewritten
+		// ones end in another.
+		ok := valid(append(slices.Clone(bin), 0, 3, 1, 'x', 0))
 		for form, out := range forms {
 			if valid(out) != ok {
 				t.Errorf("the original is valid: %v, its form %q is not the same", ok, form)
