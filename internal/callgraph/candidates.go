@@ -66,6 +66,9 @@ const (
 	// instruction of its busiest function: it tells a kernel from a function such
 	// as printf, whose many loops are many cases.
 	minTurns = 30
+	// minRecursiveWork is the least work of one call, without the calls in the
+	// recursion, of a function that calls itself: every one passes the stub.
+	minRecursiveWork = 8_000
 	// minLibraryWork is the same for packages of a standard library.
 	minLibraryWork = 1_000_000
 	// stubWork is what a stub costs, in instructions.
@@ -160,7 +163,8 @@ func (g *Graph) byEstimate(chosen map[uint32]Candidate, limit int) {
 
 // worthwhile says whether function i may be chosen for its estimated work.
 func (g *Graph) worthwhile(i uint32) bool {
-	if !g.Legality(i).Movable || g.code.TailCalled[i] || g.recursive[i] || g.m.BodyOf(i).Size() < minSize {
+	if !g.Legality(i).Movable || g.code.TailCalled[i] || g.m.BodyOf(i).Size() < minSize ||
+		(g.recursive[i] && g.work[i] < minRecursiveWork) {
 		return false
 	}
 	switch g.kind[i] {
@@ -180,5 +184,9 @@ func (g *Graph) worthwhile(i uint32) bool {
 		own := len(g.m.Bodies)
 		return int(i-g.m.ImportedFuncs) >= own-min(own/10, 200) && g.code.Of(g.m, i).Work >= minWork
 	}
-	return g.work[i] >= minWork && g.turns[i] >= minTurns
+	if g.recursive[i] {
+		return true
+	}
+	once := g.freq[i] <= 1 && !g.code.AddressTaken[i]
+	return g.work[i] >= minWork && (g.turns[i] >= minTurns || once)
 }

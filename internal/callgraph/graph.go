@@ -20,7 +20,7 @@ type Graph struct {
 	recursive []bool    // calls itself, through direct calls
 	work      []float64 // estimated instructions of one call, callees included
 	freq      []float64 // estimated calls in one run
-	turns     []float64 // how often an instruction of the busiest function below happens in one call
+	turns     []float64 // how often the average executed instruction below happens in one call
 	sites     []uint32  // direct call sites
 	exported  []bool
 
@@ -44,6 +44,7 @@ type Info struct {
 	LoopDepth    int
 	CallSites    uint32  // direct calls of it in the module
 	Work         float64 // estimated instructions of one call, callees included
+	Turns        float64 // estimated times that the average executed instruction happens in one call
 }
 
 // Analyze scans the module and builds its graph. The error is what
@@ -76,7 +77,7 @@ func (g *Graph) Func(i uint32) Info {
 		Index: i, Name: g.m.Name(i), Type: g.m.FuncType(i), Imported: g.m.Imported(i),
 		Exported: g.exported[i], AddressTaken: g.code.AddressTaken[i], Recursive: g.recursive[i],
 		Instructions: c.Instructions, Loops: c.Loops, LoopDepth: int(c.LoopDepth),
-		CallSites: g.sites[i], Work: g.work[i],
+		CallSites: g.sites[i], Work: g.work[i], Turns: g.turns[i],
 	}
 	if !f.Imported {
 		f.Size = g.m.BodyOf(i).Size()

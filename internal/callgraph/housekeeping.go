@@ -34,6 +34,9 @@ func kindOf(name string, goModule bool) kind {
 		return goKind(name)
 	}
 	bare := strings.TrimLeft(name, "_")
+	if strings.HasPrefix(name, "std::") || strings.Contains(name, " std::") {
+		return housekeeping // a demangled template of the C++ library
+	}
 	if housekeepingNames[bare] {
 		return housekeeping
 	}
@@ -58,7 +61,8 @@ var housekeepingNames = func() map[string]bool {
 		memcpy memmove memset memchr memcmp memrchr bcmp strlen strcmp strncmp strcpy strncpy stpcpy stpncpy
 		strcat strncat strchr strrchr strchrnul strstr strdup strtol strtoul strtod strtok atoi atof
 		printf fprintf sprintf snprintf vprintf vfprintf vsprintf vsnprintf printf_core fmt_fp pop_arg pad
-		puts fputs fputc putc putchar fwrite fwritex fread fflush fclose fopen fgets getc fgetc
+		scanf fscanf sscanf vscanf vfscanf vsscanf intscan floatscan scanexp hexfloat rem_pio2 rem_pio2_large
+		fdopen main_void puts fputs fputc putc putchar fwrite fwritex fread fflush fclose fopen fgets getc fgetc
 		stdio_write stdio_read stdio_seek towrite toread overflow uflow sn_write
 		wctomb wcrtomb mbtowc mbrtowc frexp scalbn fmod pow exp log sin cos tan floor ceil sqrt
 		multi3 udivti3 umodti3 divti3 modti3 addtf3 subtf3 multf3 divtf3 lock unlock lockfile unlockfile
