@@ -60,14 +60,15 @@ func (s *Space) prepare(encoded []byte, limits Limits) (*Change, error) {
 	if d.err != nil {
 		return nil, d.err
 	}
+	s.codec.begin(h.form, h.base, h.size, h.table)
 	if err := s.decodeLiterals(d.b, h); err != nil {
 		return nil, err
 	}
+	lits := len(s.stage)
 	if err := s.resolve(h, sums, limits.Sources); err != nil {
 		return nil, err
 	}
-	s.codec.begin(h.form, h.base, h.size, h.table)
-	_, _ = s.codec.hash.Write(s.stage)
+	_, _ = s.codec.hash.Write(s.stage[lits:])
 	if s.codec.sum() != h.yield {
 		return nil, fmt.Errorf("%w: it yields other pages than it says", ErrCorrupt)
 	}
@@ -158,7 +159,7 @@ func (s *Space) atBase() error {
 	return nil
 }
 
-// decodeLiterals fills stage with the content of the literal pages.
+// decodeLiterals fills stage with the content of the literal pages, and hashes it.
 func (s *Space) decodeLiterals(coded []byte, h head) error {
 	left := countPages(h.lists.literal)
 	if cap(s.stage) > stageKeep && cap(s.stage) > 4*left*PageSize {
@@ -186,6 +187,7 @@ func (s *Space) decodeLiterals(coded []byte, h head) error {
 				return fmt.Errorf("%w: literal pages: %w", ErrCorrupt, err)
 			}
 			s.xor(plain, plain, r.start, h.base)
+			_, _ = s.codec.hash.Write(plain)
 			r.start += uint32(n)
 			left -= n
 		}

@@ -44,8 +44,9 @@ const (
 
 	sumSize = 16
 
-	// chunkPages is how many pages are XORed at a time: 1 MiB, inside the cache.
-	chunkPages = 256
+	// chunkPages is how many pages are XORed, hashed and compressed at a time: 128 KiB,
+	// a block of zstd's, so that all of it happens inside the cache.
+	chunkPages = 32
 
 	// maxWindow is how far back, in bytes, a stream may refer that we decode: it
 	// bounds the decoder's memory. The encoder's level uses 4 MiB.

@@ -48,30 +48,34 @@ func (s *Space) encodeDelta(dst []byte, dirty []run) ([]byte, error) {
 			}
 		}
 	}
-	dst = s.encodeHead(dst, formDelta, s.baseSize, t)
-	return s.encodeLiterals(dst, t.literal, s.baseSize)
+	return s.encode(dst, formDelta, s.baseSize, t, nil)
 }
 
-// encodeHead appends all that comes before hashes and literals.
-func (s *Space) encodeHead(dst []byte, form byte, baseSize uint64, t *table) []byte {
+// encode appends a whole message; sums are the hashes of the pages by hash.
+func (s *Space) encode(dst []byte, form byte, baseSize uint64, t *table, sums []byte) (_ []byte, err error) {
 	c := &s.codec
 	c.table = t.append(c.table[:0])
 	c.begin(form, baseSize, s.Size(), c.table)
-	for _, list := range [...][]run{t.literal, t.byHash} {
-		for _, r := range list {
-			_, _ = c.hash.Write(span(s.mem, r))
-		}
-	}
-	yield := c.sum()
 	dst = append(dst, formatVersion, form)
 	dst = binary.AppendUvarint(dst, baseSize/PageSize)
 	dst = binary.AppendUvarint(dst, s.Size()/PageSize)
-	dst = append(dst, yield[:]...)
+	yield := len(dst) // known when all is hashed, which is done on the way
+	dst = append(dst, make([]byte, sumSize)...)
 	dst = binary.AppendUvarint(dst, uint64(len(c.table)))
-	return c.appendCoded(dst, c.table)
+	dst = append(c.appendCoded(dst, c.table), sums...)
+	if dst, err = s.encodeLiterals(dst, t.literal, baseSize); err != nil {
+		return nil, err
+	}
+	for _, r := range t.byHash {
+		_, _ = c.hash.Write(span(s.mem, r))
+	}
+	sum := c.sum()
+	copy(dst[yield:], sum[:])
+	return dst, nil
 }
 
-// encodeLiterals appends the literal pages XOR what the base has there.
+// encodeLiterals appends the literal pages XOR what the base has there, and hashes
+// them while they are in the cache.
 func (s *Space) encodeLiterals(dst []byte, literal []run, baseSize uint64) ([]byte, error) {
 	if len(literal) == 0 {
 		return dst, nil
@@ -92,7 +96,9 @@ func (s *Space) encodeLiterals(dst []byte, literal []run, baseSize uint64) ([]by
 			n := min(r.len(), (cap(c.plain)-len(chunk))/PageSize, chunkPages-len(chunk)/PageSize)
 			at := len(chunk)
 			chunk = chunk[:at+n*PageSize]
-			s.xor(chunk[at:], span(s.mem, run{r.start, r.start + uint32(n)}), r.start, baseSize)
+			content := span(s.mem, run{r.start, r.start + uint32(n)})
+			s.xor(chunk[at:], content, r.start, baseSize)
+			_, _ = c.hash.Write(content)
 			r.start += uint32(n)
 			if last := i == len(literal)-1 && r.len() == 0; !last && len(chunk) < chunkPages*PageSize {
 				continue

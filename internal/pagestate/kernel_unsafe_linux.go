@@ -68,12 +68,12 @@ func openKernel(kind Kind) error {
 }
 
 func ioctl(fd int, req uintptr, arg unsafe.Pointer) (int, error) {
-	for {
+	for try := 0; ; try++ {
 		n, _, errno := unix.Syscall(unix.SYS_IOCTL, uintptr(fd), req, uintptr(arg))
 		switch {
 		case errno == 0:
 			return int(n), nil
-		case errors.Is(errno, unix.EINTR), errors.Is(errno, unix.EAGAIN):
+		case (errors.Is(errno, unix.EINTR) || errors.Is(errno, unix.EAGAIN)) && try < 1000:
 			// EAGAIN: the mapping is being changed by another thread.
 			runtime.Gosched()
 		default:

@@ -4,6 +4,7 @@ package pagestate
 
 import (
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"os"
 	"slices"
@@ -70,7 +71,11 @@ func newMemfd(kind Kind, maxSize uint64) (_ *memfdBackend, err error) {
 			b.free()
 		}
 	}()
-	if b.fd, err = unix.MemfdCreate("guest", unix.MFD_CLOEXEC|unix.MFD_ALLOW_SEALING); err != nil {
+	const flags = unix.MFD_CLOEXEC | unix.MFD_ALLOW_SEALING
+	if b.fd, err = unix.MemfdCreate("guest", flags|unix.MFD_NOEXEC_SEAL); errors.Is(err, unix.EINVAL) {
+		b.fd, err = unix.MemfdCreate("guest", flags) // before Linux 6.3
+	}
+	if err != nil {
 		return nil, fmt.Errorf("memfd_create: %w", err)
 	}
 	// The whole length now, sparse, so that it can be sealed.
@@ -424,7 +429,7 @@ func (b *memfdBackend) populated() ([]run, error) {
 	runs := slices.Clone(private)
 	for at := int64(0); at < int64(b.size); {
 		start, err := unix.Seek(b.fd, at, unix.SEEK_DATA)
-		if err == unix.ENXIO { //nolint:errorlint // a plain errno
+		if errors.Is(err, unix.ENXIO) {
 			break
 		}
 		if err != nil {

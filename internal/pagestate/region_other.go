@@ -1,4 +1,4 @@
-//go:build !((linux || darwin || freebsd || netbsd || openbsd) && (amd64 || arm64 || riscv64 || loong64 || ppc64le)) && !(windows && (amd64 || arm64))
+//go:build !((linux || darwin) && (amd64 || arm64 || riscv64 || loong64 || ppc64le)) && !(windows && (amd64 || arm64))
 
 package pagestate
 

@@ -1,4 +1,4 @@
-//go:build (linux || darwin || freebsd || netbsd || openbsd) && (amd64 || arm64 || riscv64 || loong64 || ppc64le)
+//go:build (linux || darwin) && (amd64 || arm64 || riscv64 || loong64 || ppc64le)
 
 package pagestate
 

@@ -181,6 +181,13 @@ func (s *Space) Free() {
 	s.epoch++
 }
 
+// Trim gives back the buffers that encoding and decoding keep for next time, as large
+// as the largest of late. For a guest that idles.
+func (s *Space) Trim() {
+	s.stage, s.codec = nil, codecTemp{}
+	s.epoch++
+}
+
 // Kind returns the kind the Space was made with.
 func (s *Space) Kind() Kind { return s.kind }
 

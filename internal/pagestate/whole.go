@@ -129,8 +129,7 @@ func (s *Space) Whole(hashes []PageHash, missing []uint32) ([]byte, error) {
 		t.byHash = addPage(t.byHash, h.Page)
 		sums = append(sums, h.Sum[:]...)
 	}
-	out := s.encodeHead(nil, formWhole, 0, &t)
-	return s.encodeLiterals(append(out, sums...), t.literal, 0)
+	return s.encode(nil, formWhole, 0, &t, sums)
 }
 
 // resolve appends to stage the content of the pages by hash, from the literal
