@@ -38,8 +38,10 @@ const PageSize = 65536
 
 // Defaults for Config.
 const (
-	// DefaultMaxMemoryPages allows 4 GiB, all that 32-bit addresses reach.
-	DefaultMaxMemoryPages = 65536
+	// DefaultMaxMemoryPages is one page short of 4 GiB. With all of it the
+	// compiler's code, which keeps the size in 32 bits, takes every access for one
+	// out of bounds.
+	DefaultMaxMemoryPages = 65535
 	// DefaultMaxModuleBytes bounds what Compile accepts.
 	DefaultMaxModuleBytes = 256 << 20
 	// DefaultMaxCacheBytes bounds the compile cache's folder.
@@ -145,8 +147,8 @@ type Config struct {
 	// Allocate means memory on the Go heap.
 	Allocate func(capBytes, maxBytes uint64) Memory
 	// MaxMemoryPages caps every memory, with or without a declared maximum.
-	// A module whose minimum is larger does not compile. Zero means
-	// DefaultMaxMemoryPages; more is refused by New.
+	// A module whose minimum is larger does not compile. Zero, or more than it,
+	// means DefaultMaxMemoryPages.
 	MaxMemoryPages uint32
 	// MaxModuleBytes bounds what Compile accepts; zero means DefaultMaxModuleBytes.
 	MaxModuleBytes int
@@ -293,11 +295,8 @@ func (c Config) populate() (Config, error) {
 	if c.Kind != Compiler && c.Kind != Interpreter {
 		return c, fmt.Errorf("engine: unknown kind %d", c.Kind)
 	}
-	if c.MaxMemoryPages == 0 {
+	if c.MaxMemoryPages == 0 || c.MaxMemoryPages > DefaultMaxMemoryPages {
 		c.MaxMemoryPages = DefaultMaxMemoryPages
-	}
-	if c.MaxMemoryPages > DefaultMaxMemoryPages {
-		return c, fmt.Errorf("engine: memory limit of %d pages is above %d", c.MaxMemoryPages, DefaultMaxMemoryPages)
 	}
 	if c.MaxModuleBytes <= 0 {
 		c.MaxModuleBytes = DefaultMaxModuleBytes

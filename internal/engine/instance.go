@@ -186,21 +186,18 @@ func (g global) Set(v uint64) error {
 	return nil
 }
 
-// importedMemory is a memory that another instance defines. The engine's
-// accessors serve here; they cannot name the last page of 4 GiB.
+// importedMemory is a memory that another instance defines.
 type importedMemory struct{ mem api.Memory }
 
 var _ LinearMemory = importedMemory{}
 
 func (m importedMemory) Bytes() []byte {
-	size := min(uint64(m.Pages())*PageSize, 1<<32-1)
-	b, _ := m.mem.Read(0, uint32(size))
+	b, _ := m.mem.Read(0, m.mem.Size())
 	return b
 }
 
 func (m importedMemory) Pages() uint32 {
-	pages, _ := m.mem.Grow(0)
-	return pages
+	return m.mem.Size() / PageSize
 }
 
 func (m importedMemory) Grow(delta uint32) (uint32, bool) { return m.mem.Grow(delta) }

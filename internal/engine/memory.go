@@ -8,8 +8,8 @@ import (
 )
 
 // guestMemory is the engine's view of one memory: it adapts the caller's
-// allocator, holds it to the limits, and remembers the bytes, because the
-// engine's own accessors count in 32 bits and cannot name all of 4 GiB.
+// allocator, holds it to the limits, and remembers the bytes, so that its host
+// sees them without asking the engine.
 type guestMemory struct {
 	under Memory
 	max   uint64

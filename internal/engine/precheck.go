@@ -204,10 +204,20 @@ func (c *counter) expression() error {
 	}
 }
 
+// flags reads a number of at most highest.
+func (c *counter) flags(highest uint64) (uint64, error) {
+	v, n := uleb(c.b)
+	if n == 0 || v > highest {
+		return 0, errCut
+	}
+	c.b = c.b[n:]
+	return v, nil
+}
+
 func (c *counter) element() error {
-	flags, err := c.byte()
-	if err != nil || flags > 7 {
-		return errors.Join(err, errCut)
+	flags, err := c.flags(7)
+	if err != nil {
+		return err
 	}
 	active, explicit, expressions := flags&1 == 0, flags&2 != 0, flags&4 != 0
 	if active && explicit {
@@ -229,9 +239,9 @@ func (c *counter) element() error {
 }
 
 func (c *counter) data() error {
-	flags, err := c.byte()
-	if err != nil || flags > 2 {
-		return errors.Join(err, errCut)
+	flags, err := c.flags(2)
+	if err != nil {
+		return err
 	}
 	if flags == 2 {
 		err = c.leb()

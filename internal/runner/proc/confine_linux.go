@@ -20,6 +20,8 @@ func confine(c *Confinement, _ *rawConn, network bool) {
 	if !network {
 		c.note("the system gave no network namespace")
 	}
+	// When memory runs out, a guest goes before its manager.
+	_ = os.WriteFile("/proc/self/oom_score_adj", []byte("500"), 0)
 	// A core file would hold the guest's memory.
 	_ = unix.Setrlimit(unix.RLIMIT_CORE, &unix.Rlimit{})
 
@@ -31,6 +33,8 @@ func confine(c *Confinement, _ *rawConn, network bool) {
 	}
 	c.NoNewPrivileges = prctlValue(unix.PR_GET_NO_NEW_PRIVS) == 1
 	c.SystemCallFilter = refusesSockets()
+	// The parent asked for it on the first thread, which need not be this one.
+	_ = unix.Prctl(unix.PR_SET_PDEATHSIG, uintptr(unix.SIGKILL), 0, 0, 0)
 	c.ParentDeathSignal = parentDeathSignal() == int(unix.SIGKILL)
 	if !c.ParentDeathSignal {
 		c.note("the system does not tell of the parent's death")

@@ -39,7 +39,6 @@ var programs = map[string]func(*proc.Child) int{
 	"facts":   tellFacts,
 	"guest":   runGuest,
 	"stdio":   useStdio,
-	"large":   sendLarge,
 	"collect": collect,
 }
 
@@ -65,6 +64,7 @@ type facts struct {
 	Status      map[string]string // of /proc/self/status
 	Refused     map[string]string // forbidden deed to its error
 	Interfaces  []string
+	OOMScore    string
 	MaxProcs    int
 	GCPercent   int
 	MemoryLimit int64
@@ -91,23 +91,6 @@ func useStdio(c *proc.Child) int {
 	fmt.Fprintf(os.Stdout, "out %q %v", line, err)
 	fmt.Fprintf(os.Stderr, "err")
 	return 0
-}
-
-// sendLarge answers each request of a size with as many bytes.
-func sendLarge(c *proc.Child) int {
-	var n int
-	for {
-		if _, err := fmt.Fscanln(c.Conn, &n); err != nil {
-			return 0
-		}
-		b := make([]byte, n)
-		for i := range b {
-			b[i] = byte(i * 7)
-		}
-		if _, err := c.Conn.Write(b); err != nil {
-			return 1
-		}
-	}
 }
 
 // collect allocates garbage and reports how much memory the heap came to.

@@ -3,6 +3,7 @@ package proc_test
 import (
 	"bufio"
 	"fmt"
+	"io"
 	"net"
 	"os"
 	"os/exec"
@@ -29,6 +30,8 @@ func systemFacts(f *facts) {
 			f.Files[e.Name()] = target
 		}
 	}
+	score, _ := os.ReadFile("/proc/self/oom_score_adj")
+	f.OOMScore = strings.TrimSpace(string(score))
 	f.Status = map[string]string{}
 	status, _ := os.ReadFile("/proc/self/status")
 	for _, line := range strings.Split(string(status), "\n") {
@@ -132,6 +135,9 @@ func TestTheChildIsConfined(t *testing.T) {
 			if !c.SystemCallFilter || f.Status["Seccomp"] != "2" {
 				t.Errorf("filter: told %v, status %q", c.SystemCallFilter, f.Status["Seccomp"])
 			}
+			if f.OOMScore != "500" {
+				t.Errorf("oom score adjustment %q", f.OOMScore)
+			}
 			if !c.ParentDeathSignal {
 				t.Error("the parent's death would go unnoticed")
 			}
@@ -148,6 +154,72 @@ func TestTheChildIsConfined(t *testing.T) {
 			}
 		})
 	}
+}
+
+// One processor means GOMAXPROCS 1 by default: the guest would be all that runs.
+func TestOnOneProcessorTheGuestDoesNotStallItsProcess(t *testing.T) {
+	if testing.Short() {
+		t.Skip("computes for seconds")
+	}
+	taskset, err := exec.LookPath("taskset")
+	if err != nil {
+		t.Skip("taskset is not installed")
+	}
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := start(t, proc.Config{
+		Command: []string{taskset, "-c", "0", self}, Args: []string{"guest"},
+		Stderr: os.Stderr, TimeLimit: 2 * time.Minute,
+	})
+	pings, ran := ping(t, p, 1500*time.Millisecond, func(int) {})
+	checkPings(t, pings, ran)
+}
+
+// The runtime re-reads the processors it may use, and stops the world to adapt,
+// unless it was told a number.
+func TestAChangeOfProcessorsDuringACallDoesNotStallTheProcess(t *testing.T) {
+	if testing.Short() {
+		t.Skip("computes for seconds")
+	}
+	p := start(t, proc.Config{Args: []string{"guest"}, Stderr: os.Stderr, TimeLimit: 2 * time.Minute})
+	pings, ran := ping(t, p, 2500*time.Millisecond, func(i int) {
+		var set unix.CPUSet
+		set.Set(0)
+		if i/100%2 == 0 {
+			set.Set(1)
+		}
+		tasks, _ := os.ReadDir(fmt.Sprintf("/proc/%d/task", p.Pid()))
+		for _, task := range tasks {
+			if tid, err := strconv.Atoi(task.Name()); err == nil && i%100 == 0 {
+				_ = unix.SchedSetaffinity(tid, &set)
+			}
+		}
+	})
+	checkPings(t, pings, ran)
+}
+
+// A command may start the runner as a process of its own and wait for it.
+func TestAKillReachesARunnerBehindAWrapper(t *testing.T) {
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := start(t, proc.Config{
+		Command: []string{"/bin/sh", "-c", `"$0" "$@"; exit $?`, self}, Args: []string{"spin"}, Stderr: os.Stderr,
+	})
+	if _, err := io.ReadFull(p.Conn(), make([]byte, 1)); err != nil {
+		t.Fatal(err)
+	}
+	if err := p.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	within(t, "the end of the runner", func() {
+		if n, err := p.Conn().Read(make([]byte, 1)); n != 0 || err == nil {
+			t.Errorf("read %d, %v", n, err)
+		}
+	})
 }
 
 // Every thread must have it, not only the one that asked.

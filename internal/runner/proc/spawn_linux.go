@@ -1,6 +1,7 @@
 package proc
 
 import (
+	"errors"
 	"os"
 	"sync/atomic"
 	"syscall"
@@ -30,15 +31,18 @@ var namespaceRefused atomic.Bool
 // startConfined starts the child in a network namespace of its own if it may,
 // and else without one.
 func startConfined(path string, c Config, attr *os.ProcAttr) (*os.Process, error) {
+	refused := false
 	if !namespaceRefused.Load() {
 		attr.Sys = namespaced(c)
-		if p, err := os.StartProcess(path, argv(c, ","+optionNetwork), attr); err == nil {
+		p, err := os.StartProcess(path, argv(c, ","+optionNetwork), attr)
+		if err == nil {
 			return p, nil
 		}
+		refused = errors.Is(err, syscall.EPERM) || errors.Is(err, syscall.EINVAL) || errors.Is(err, syscall.ENOSYS)
 	}
 	attr.Sys = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	p, err := os.StartProcess(path, argv(c, ""), attr)
-	if err == nil {
+	if err == nil && refused {
 		namespaceRefused.Store(true) // it was the namespace, not the command
 	}
 	return p, err
