@@ -213,13 +213,22 @@ func listPhotos(folder string) ([]string, error) {
 	return names, nil
 }
 
+// maxFile bounds the file of a photo, in bytes.
+const maxFile = 64 << 20
+
 func readPhoto(path string) (*faces.Photo, error) {
-	f, err := os.Open(path)
+	info, err := os.Stat(path)
 	if err != nil {
 		return nil, err
 	}
-	defer f.Close()
-	photo, err := faces.DecodePhoto(f)
+	if info.Size() > maxFile {
+		return nil, fmt.Errorf("%s: %d bytes are too many for a photo (limit %d)", path, info.Size(), maxFile)
+	}
+	file, err := os.ReadFile(path)
+	if err != nil {
+		return nil, err
+	}
+	photo, err := faces.DecodePhoto(file)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}

@@ -21,7 +21,8 @@ const maxCandidates = 10000
 func (r *Recognizer) Detect(p *Photo) []Face {
 	size := r.options.DetectorSize
 	whole := image.Rect(0, 0, p.Width, p.Height)
-	cells := r.detector.Forward(p.square(whole, size, false))
+	cells := r.detector.Forward(&r.work, p.square(&r.work, whole, size, false))
+	defer r.work.Free(cells)
 	// The photo fills the square along its longer side only.
 	scale := float64(size) / float64(max(p.Width, p.Height))
 	stretchX := float64(size) / round(float64(p.Width)*scale) * float64(p.Width)

@@ -19,6 +19,7 @@ import (
 	"slices"
 
 	"github.com/clonecloud/clonecloud/examples/facerecognition/internal/models"
+	"github.com/clonecloud/clonecloud/examples/facerecognition/internal/nn"
 )
 
 // Options say what counts as a face.
@@ -53,6 +54,7 @@ type Recognizer struct {
 	detector   *models.Detector
 	landmarks  *models.Landmarks
 	descriptor *models.Descriptor
+	work       nn.Workspace
 }
 
 // Validate says what is wrong with the options, if anything.
@@ -69,7 +71,7 @@ func (o Options) Validate() error {
 	return nil
 }
 
-// NewRecognizer decodes the networks.
+// NewRecognizer builds the networks.
 func NewRecognizer(o Options) (*Recognizer, error) {
 	if err := o.Validate(); err != nil {
 		return nil, err
@@ -130,13 +132,13 @@ func (r *Recognizer) Describe(p *Photo, f *Face) bool {
 	if aligned.Empty() {
 		return false
 	}
-	f.Descriptor = r.descriptor.Forward(p.square(aligned, models.DescriptorSize, true))
+	f.Descriptor = r.descriptor.Forward(&r.work, p.square(&r.work, aligned, models.DescriptorSize, true))
 	return true
 }
 
 // findLandmarks runs the predictor on the cut of a box.
 func (r *Recognizer) findLandmarks(p *Photo, box Box, cut image.Rectangle) []Point {
-	out := r.landmarks.Forward(p.square(cut, models.LandmarkSize, true))
+	out := r.landmarks.Forward(&r.work, p.square(&r.work, cut, models.LandmarkSize, true))
 	w, h := float64(cut.Dx()), float64(cut.Dy())
 	// The predictor saw the cut in the middle of a black square.
 	side := max(w, h)

@@ -1,11 +1,12 @@
 package faces
 
 import (
-	"bytes"
 	"image"
 	"image/color"
 	"math"
 	"testing"
+
+	"github.com/clonecloud/clonecloud/examples/facerecognition/internal/nn"
 )
 
 func TestSquarePadsTheShorterSideWithBlack(t *testing.T) {
@@ -17,7 +18,8 @@ func TestSquarePadsTheShorterSideWithBlack(t *testing.T) {
 	}
 	p := NewPhoto(img)
 	whole := image.Rect(0, 0, 4, 2)
-	after, middle := p.square(whole, 4, false), p.square(whole, 4, true)
+	ws := new(nn.Workspace)
+	after, middle := p.square(ws, whole, 4, false), p.square(ws, whole, 4, true)
 	for x := range 4 {
 		for y, want := range []float32{10, 11, 0, 0} {
 			if got := after.At(y, x, 1); got != want {
@@ -34,7 +36,7 @@ func TestSquarePadsTheShorterSideWithBlack(t *testing.T) {
 		}
 	}
 	// Twice the size: every other pixel lies half way between two.
-	if got := p.square(image.Rect(0, 0, 2, 2), 4, false).At(0, 1, 0); got != 15 {
+	if got := p.square(ws, image.Rect(0, 0, 2, 2), 4, false).At(0, 1, 0); got != 15 {
 		t.Errorf("red between 10 and 20 is %v, want 15", got)
 	}
 }
@@ -42,7 +44,7 @@ func TestSquarePadsTheShorterSideWithBlack(t *testing.T) {
 func TestPhotosThatAreTooLargeAreRefusedBeforeTheyAreDecoded(t *testing.T) {
 	// The header of a JPEG of 65535 by 65535 pixels, and nothing else.
 	header := []byte{0xff, 0xd8, 0xff, 0xc0, 0, 11, 8, 0xff, 0xff, 0xff, 0xff, 1, 1, 0x11, 0}
-	if _, err := DecodePhoto(bytes.NewReader(header)); err == nil {
+	if _, err := DecodePhoto(header); err == nil {
 		t.Fatal("accepted")
 	}
 }

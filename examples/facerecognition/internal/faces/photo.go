@@ -1,11 +1,11 @@
 package faces
 
 import (
+	"bytes"
 	"fmt"
 	"image"
 	"image/color"
 	"image/jpeg"
-	"io"
 	"math"
 
 	"github.com/clonecloud/clonecloud/examples/facerecognition/internal/nn"
@@ -21,19 +21,16 @@ type Photo struct {
 	Width, Height int
 }
 
-// DecodePhoto reads a JPEG.
-func DecodePhoto(r io.ReadSeeker) (*Photo, error) {
-	config, err := jpeg.DecodeConfig(r)
+// DecodePhoto decodes a JPEG file.
+func DecodePhoto(file []byte) (*Photo, error) {
+	config, err := jpeg.DecodeConfig(bytes.NewReader(file))
 	if err != nil {
 		return nil, err
 	}
 	if config.Width*config.Height > maxPixels {
 		return nil, fmt.Errorf("%dx%d pixels are too many (limit %d)", config.Width, config.Height, maxPixels)
 	}
-	if _, err := r.Seek(0, io.SeekStart); err != nil {
-		return nil, err
-	}
-	img, err := jpeg.Decode(r)
+	img, err := jpeg.Decode(bytes.NewReader(file))
 	if err != nil {
 		return nil, err
 	}
@@ -62,7 +59,7 @@ func (p *Photo) rgb(x, y int) (r, g, b uint8) {
 // is square, and scales it to size by size RGB values from 0 to 255. The
 // region must lie inside the photo. If center is set the black goes on both
 // sides, else after the picture.
-func (p *Photo) square(region image.Rectangle, size int, center bool) *nn.Tensor {
+func (p *Photo) square(ws *nn.Workspace, region image.Rectangle, size int, center bool) *nn.Tensor {
 	w, h := region.Dx(), region.Dy()
 	side := max(w, h)
 	// The offset of the picture in the square.
@@ -70,7 +67,7 @@ func (p *Photo) square(region image.Rectangle, size int, center bool) *nn.Tensor
 	if center {
 		dx, dy = (side-w)/2, (side-h)/2
 	}
-	out := nn.NewTensor(size, size, 3)
+	out := ws.Tensor(size, size, 3)
 	ratio := float64(side) / float64(size)
 	for y := range size {
 		top, bottom, fy := neighbours(y, ratio, side)

@@ -62,12 +62,11 @@ func TestFacesEqualThoseOfFaceAPI(t *testing.T) {
 
 func loadPhoto(t testing.TB, path string) *Photo {
 	t.Helper()
-	f, err := os.Open(path)
+	file, err := os.ReadFile(path)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer f.Close()
-	p, err := DecodePhoto(f)
+	p, err := DecodePhoto(file)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -28,9 +28,9 @@ type residual struct {
 	down         bool
 }
 
-// NewDescriptor decodes the weights.
+// NewDescriptor builds the network.
 func NewDescriptor() (*Descriptor, error) {
-	w := loadWeights("face_recognition")
+	w := loadWeights("face_recognition", descriptorData)
 	d := &Descriptor{first: w.scaledConv("conv32_down", 7, 3, 32, 2, nn.Valid)}
 	in := 32
 	for _, stage := range []struct {
@@ -74,26 +74,32 @@ func newResidual(w *weights, name string, in, out int, down bool) residual {
 }
 
 // Forward runs the network on a square RGB picture of an aligned face (0 to
-// 255, DescriptorSize by DescriptorSize), which it normalizes in place. It
-// returns DescriptorLen values.
-func (d *Descriptor) Forward(picture *nn.Tensor) []float32 {
-	x := d.first.Apply(picture.Normalize(faceMean)).ReLU()
-	x = nn.MaxPool(x, 3, 2, nn.Valid)
+// 255, DescriptorSize by DescriptorSize), which it normalizes in place and
+// frees. It returns DescriptorLen values.
+func (d *Descriptor) Forward(ws *nn.Workspace, picture *nn.Tensor) []float32 {
+	x := ws.Next(picture, d.first.Apply(ws, picture.Normalize(faceMean)).ReLU())
+	x = ws.Next(x, nn.MaxPool(ws, x, 3, 2, nn.Valid))
 	for _, layer := range d.layers {
-		x = layer.apply(x)
+		x = ws.Next(x, layer.apply(ws, x))
 	}
-	return d.dense.Apply(nn.Mean(x))
+	mean := nn.Mean(x)
+	ws.Free(x)
+	return d.dense.Apply(ws, mean)
 }
 
 // apply runs one residual layer. A short cut has no weights: where channels
 // double it is filled up with zeros, and so is the last row and column of the
 // convolutions where their window did not reach the edge.
-func (r residual) apply(x *nn.Tensor) *nn.Tensor {
-	out := r.conv2.Apply(r.conv1.Apply(x).ReLU())
+func (r residual) apply(ws *nn.Workspace, x *nn.Tensor) *nn.Tensor {
+	out := r.conv1.Apply(ws, x).ReLU()
+	out = ws.Next(out, r.conv2.Apply(ws, out))
 	if !r.down {
 		return out.AddReLU(x)
 	}
-	short := nn.AveragePool(x, 2, 2)
-	short = short.Pad(short.H, short.W, out.C)
-	return out.Pad(short.H, short.W, out.C).AddReLU(short)
+	short := nn.AveragePool(ws, x, 2, 2)
+	short = ws.Next(short, short.Pad(ws, short.H, short.W, out.C))
+	out = ws.Next(out, out.Pad(ws, short.H, short.W, out.C))
+	out.AddReLU(short)
+	ws.Free(short)
+	return out
 }

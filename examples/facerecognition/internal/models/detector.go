@@ -28,9 +28,9 @@ type Detector struct {
 	last  *nn.Conv
 }
 
-// NewDetector decodes the weights.
+// NewDetector builds the network.
 func NewDetector() (*Detector, error) {
-	w := loadWeights("tiny_face_detector")
+	w := loadWeights("tiny_face_detector", detectorData)
 	d := &Detector{first: w.conv("conv0", 3, 3, 16, 1, nn.Valid)}
 	channels := 16
 	for i := range d.body {
@@ -45,19 +45,39 @@ func NewDetector() (*Detector, error) {
 }
 
 // Forward runs the detector on a square RGB picture (0 to 255, side a multiple
-// of 32), which it normalizes in place. The result has a cell for every 32 by
-// 32 pixels and len(DetectorAnchors)*DetectorValues channels.
-func (d *Detector) Forward(picture *nn.Tensor) *nn.Tensor {
-	const slope = 0.10000000149011612
-	x := d.first.Apply(picture.Normalize(detectorMean)).LeakyReLU(slope)
-	x = nn.MaxPool(x, 2, 2, nn.Same)
-	for i, layer := range d.body {
-		x = layer.Apply(x).LeakyReLU(slope)
-		stride := 2
-		if i == len(d.body)-1 {
-			stride = 1
-		}
-		x = nn.MaxPool(x, 2, stride, nn.Same)
+// of 32), which it normalizes in place and frees. The result has a cell for
+// every 32 by 32 pixels and len(DetectorAnchors)*DetectorValues channels.
+func (d *Detector) Forward(ws *nn.Workspace, picture *nn.Tensor) *nn.Tensor {
+	picture.Normalize(detectorMean)
+	x := ws.Next(picture, halve(ws, picture.H-2, 16, func(y0, y1 int) *nn.Tensor {
+		return d.first.Apply(ws, picture.Rows(y0, y1+2))
+	}))
+	last := len(d.body) - 1
+	for _, layer := range d.body[:last] {
+		x = ws.Next(x, halve(ws, x.H, layer.Point.Out, func(y0, y1 int) *nn.Tensor {
+			return layer.ApplyRows(ws, x, y0, y1)
+		}))
 	}
-	return d.last.Apply(x)
+	x = ws.Next(x, d.body[last].Apply(ws, x).LeakyReLU(slope))
+	x = ws.Next(x, nn.MaxPool(ws, x, 2, 1, nn.Same))
+	return ws.Next(x, d.last.Apply(ws, x))
+}
+
+// slope is what the detector's activation does to negative values.
+const slope = 0.10000000149011612
+
+// halve runs a layer that gives side by side pixels, its activation, and the
+// pooling that halves the picture, some rows at a time: what comes before the
+// pooling is the largest by far, and is never there as a whole.
+func halve(ws *nn.Workspace, side, channels int, layer func(y0, y1 int) *nn.Tensor) *nn.Tensor {
+	const band = 16 // rows before pooling, an even number
+	half := (side + 1) / 2
+	out := ws.Tensor(half, half, channels)
+	for y := 0; y < side; y += band {
+		rows := layer(y, min(y+band, side)).LeakyReLU(slope)
+		pooled := nn.MaxPool(ws, rows, 2, 2, nn.Same)
+		copy(out.Rows(y/2, y/2+pooled.H).Data, pooled.Data)
+		ws.Free(rows, pooled)
+	}
+	return out
 }

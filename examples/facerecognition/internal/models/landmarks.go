@@ -20,9 +20,9 @@ type Landmarks struct {
 	dense  *nn.Dense
 }
 
-// NewLandmarks decodes the weights.
+// NewLandmarks builds the network.
 func NewLandmarks() (*Landmarks, error) {
-	w := loadWeights("face_landmark_68")
+	w := loadWeights("face_landmark_68", landmarksData)
 	l := &Landmarks{first: w.conv("dense0/conv0", 3, 3, 32, 2, nn.Same)}
 	in, out := 3, 32
 	for b := range l.blocks {
@@ -46,28 +46,35 @@ func NewLandmarks() (*Landmarks, error) {
 }
 
 // Forward runs the predictor on a square RGB picture of a face (0 to 255,
-// LandmarkSize by LandmarkSize), which it normalizes in place. It returns x
-// and y of every point in turn, as parts of the picture's side.
-func (l *Landmarks) Forward(picture *nn.Tensor) []float32 {
+// LandmarkSize by LandmarkSize), which it normalizes in place and frees. It
+// returns x and y of every point in turn, as parts of the picture's side.
+func (l *Landmarks) Forward(ws *nn.Workspace, picture *nn.Tensor) []float32 {
 	x := picture.Normalize(faceMean)
 	for b := range l.blocks {
-		x = l.block(b, x)
+		x = ws.Next(x, l.block(ws, b, x))
 	}
-	return l.dense.Apply(nn.AveragePool(x, x.H, 2).Data)
+	x = ws.Next(x, nn.AveragePool(ws, x, x.H, 2))
+	out := l.dense.Apply(ws, x.Data)
+	ws.Free(x)
+	return out
 }
 
 // block halves the picture and then adds what each of three more convolutions
 // finds in the sum so far.
-func (l *Landmarks) block(b int, x *nn.Tensor) *nn.Tensor {
+func (l *Landmarks) block(ws *nn.Workspace, b int, x *nn.Tensor) *nn.Tensor {
 	layers := l.blocks[b]
 	var out1 *nn.Tensor
 	if b == 0 {
-		out1 = l.first.Apply(x).ReLU()
+		out1 = l.first.Apply(ws, x).ReLU()
 	} else {
-		out1 = layers[0].Apply(x).ReLU()
+		out1 = layers[0].Apply(ws, x).ReLU()
 	}
-	out2 := layers[1].Apply(out1)
-	out3 := layers[2].Apply(nn.Sum(out1, out2).ReLU())
-	out4 := layers[3].Apply(nn.Sum(out1, out2, out3).ReLU())
-	return nn.Sum(out1, out2, out3, out4).ReLU()
+	out2 := layers[1].Apply(ws, out1)
+	sum := nn.Sum(ws, out1, out2).ReLU()
+	out3 := ws.Next(sum, layers[2].Apply(ws, sum))
+	sum = nn.Sum(ws, out1, out2, out3).ReLU()
+	out4 := ws.Next(sum, layers[3].Apply(ws, sum))
+	sum = nn.Sum(ws, out1, out2, out3, out4).ReLU()
+	ws.Free(out1, out2, out3, out4)
+	return sum
 }

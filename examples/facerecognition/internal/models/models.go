@@ -5,11 +5,11 @@
 // package @vladmandic/face-api 1.7.15 (the folder weights keeps its licence);
 // this package is an independent implementation of the same layers. Weights
 // are stored as TensorFlow.js does, most of them as bytes with a scale, and
-// are part of the program, so that one file is all it needs. They are decoded
-// when a network is made, which takes a moment: make each network once.
+// are part of the program, so that one file is all it needs. They are used in
+// that form, where they lie.
 //
 // The functions here take pictures that are already cut, scaled and normalized
-// tensors; package faces prepares them and reads the results. It imports nn
+// tensors, and take the memory they work in from a workspace; package faces prepares them and reads the results. It imports nn
 // and the standard library.
 package models
 

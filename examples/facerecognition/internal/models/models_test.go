@@ -16,10 +16,10 @@ func TestWeightsAreBytesWithAScaleOrFloats(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if a := w.tensor("a", 2); a[0] != -1 || a[1] != 1 {
+	if a := w.floats("a", 2); a[0] != -1 || a[1] != 1 {
 		t.Errorf("a is %v, want [-1 1]", a)
 	}
-	if b := w.tensor("b", 1); b[0] != 1 {
+	if b := w.floats("b", 1); b[0] != 1 {
 		t.Errorf("b is %v, want [1]", b)
 	}
 	if w.tensor("a", 3); w.err == nil {
@@ -60,7 +60,7 @@ func FuzzParseWeights(f *testing.F) {
 		}
 		total := 0
 		for _, values := range w.tensors {
-			total += len(values)
+			total += values.Len()
 		}
 		if total > len(data) {
 			t.Fatalf("%d values from %d bytes", total, len(data))
@@ -69,25 +69,26 @@ func FuzzParseWeights(f *testing.F) {
 }
 
 func TestTheNetworksTakeAndGiveTheShapesTheyPromise(t *testing.T) {
+	ws := new(nn.Workspace)
 	d, err := NewDetector()
 	if err != nil {
 		t.Fatal(err)
 	}
-	if out := d.Forward(nn.NewTensor(96, 96, 3)); out.H != 3 || out.W != 3 || out.C != 25 {
+	if out := d.Forward(ws, nn.NewTensor(96, 96, 3)); out.H != 3 || out.W != 3 || out.C != 25 {
 		t.Errorf("the detector gives %v for 96x96, want 3x3x25", out)
 	}
 	l, err := NewLandmarks()
 	if err != nil {
 		t.Fatal(err)
 	}
-	if out := l.Forward(nn.NewTensor(LandmarkSize, LandmarkSize, 3)); len(out) != 2*LandmarkCount {
+	if out := l.Forward(ws, nn.NewTensor(LandmarkSize, LandmarkSize, 3)); len(out) != 2*LandmarkCount {
 		t.Errorf("%d landmark values", len(out))
 	}
 	r, err := NewDescriptor()
 	if err != nil {
 		t.Fatal(err)
 	}
-	if out := r.Forward(nn.NewTensor(DescriptorSize, DescriptorSize, 3)); len(out) != DescriptorLen {
+	if out := r.Forward(ws, nn.NewTensor(DescriptorSize, DescriptorSize, 3)); len(out) != DescriptorLen {
 		t.Errorf("%d descriptor values", len(out))
 	}
 }

@@ -2,16 +2,28 @@ package models
 
 import (
 	"embed"
-	"encoding/binary"
 	"encoding/json"
+	"errors"
 	"fmt"
-	"math"
 
 	"github.com/clonecloud/clonecloud/examples/facerecognition/internal/nn"
 )
 
-//go:embed weights
-var files embed.FS
+// The manifests are read as files. The weights themselves are variables, since
+// reading a file copies it and these need not be.
+var (
+	//go:embed weights/*.json
+	manifests embed.FS
+
+	//go:embed weights/tiny_face_detector_model.bin
+	detectorData []byte
+
+	//go:embed weights/face_landmark_68_model.bin
+	landmarksData []byte
+
+	//go:embed weights/face_recognition_model.bin
+	descriptorData []byte
+)
 
 // entry is one tensor of a manifest.
 type entry struct {
@@ -29,17 +41,13 @@ type entry struct {
 // was wrong with them: the accessors below return nothing once err is set, so
 // that a network is built without a check per layer.
 type weights struct {
-	tensors map[string][]float32
+	tensors map[string]nn.Weights
 	err     error
 }
 
-// loadWeights reads the network called name from the embedded files.
-func loadWeights(name string) *weights {
-	manifest, err := files.ReadFile("weights/" + name + "_model-weights_manifest.json")
-	if err != nil {
-		return &weights{err: fmt.Errorf("read weights of %s: %w", name, err)}
-	}
-	data, err := files.ReadFile("weights/" + name + "_model.bin")
+// loadWeights finds the tensors of the network called name in data.
+func loadWeights(name string, data []byte) *weights {
+	manifest, err := manifests.ReadFile("weights/" + name + "_model-weights_manifest.json")
 	if err != nil {
 		return &weights{err: fmt.Errorf("read weights of %s: %w", name, err)}
 	}
@@ -50,9 +58,9 @@ func loadWeights(name string) *weights {
 	return w
 }
 
-// parseWeights decodes a TensorFlow.js manifest of one group and the file that
-// it describes. Tensors are float32, or bytes that scale and min turn into
-// float32.
+// parseWeights reads a TensorFlow.js manifest of one group and finds its
+// tensors in data, which it keeps. Tensors are float32, or bytes that scale and
+// min turn into float32.
 func parseWeights(manifest, data []byte) (*weights, error) {
 	var groups []struct {
 		Weights []entry `json:"weights"`
@@ -60,10 +68,10 @@ func parseWeights(manifest, data []byte) (*weights, error) {
 	if err := json.Unmarshal(manifest, &groups); err != nil {
 		return nil, fmt.Errorf("manifest: %w", err)
 	}
-	w := &weights{tensors: map[string][]float32{}}
+	w := &weights{tensors: map[string]nn.Weights{}}
 	for _, g := range groups {
 		for _, e := range g.Weights {
-			values, rest, err := decode(e, data)
+			values, rest, err := cut(e, data)
 			if err != nil {
 				return nil, fmt.Errorf("tensor %s: %w", e.Name, err)
 			}
@@ -76,102 +84,77 @@ func parseWeights(manifest, data []byte) (*weights, error) {
 	return w, nil
 }
 
-// decode reads one tensor from the front of data and returns the rest.
-func decode(e entry, data []byte) (values []float32, rest []byte, err error) {
+// cut takes one tensor from the front of data and returns the rest.
+func cut(e entry, data []byte) (values nn.Weights, rest []byte, err error) {
 	count := 1
 	for _, n := range e.Shape {
 		if n <= 0 || n > len(data) || count > len(data)/n {
-			return nil, nil, fmt.Errorf("shape %v is larger than the file", e.Shape)
+			return nn.Weights{}, nil, fmt.Errorf("shape %v is larger than the file", e.Shape)
 		}
 		count *= n
 	}
 	switch {
 	case e.DType != "float32":
-		return nil, nil, fmt.Errorf("type %q is not supported", e.DType)
+		return nn.Weights{}, nil, fmt.Errorf("type %q is not supported", e.DType)
 	case e.Quantization == nil:
 		if len(data) < 4*count {
-			return nil, nil, fmt.Errorf("file ends early")
+			return nn.Weights{}, nil, errors.New("file ends early")
 		}
-		return floats(data[:4*count]), data[4*count:], nil
-	case e.Quantization.DType == "uint8":
-		return dequantize(data[:count], e.Quantization.Scale, e.Quantization.Min), data[count:], nil
+		return nn.FloatWeights(data[:4*count]), data[4*count:], nil
+	case e.Quantization.DType != "uint8":
+		return nn.Weights{}, nil, fmt.Errorf("quantization %q is not supported", e.Quantization.DType)
+	case len(data) < count:
+		return nn.Weights{}, nil, errors.New("file ends early")
 	}
-	return nil, nil, fmt.Errorf("quantization %q is not supported", e.Quantization.DType)
-}
-
-func floats(data []byte) []float32 {
-	out := make([]float32, len(data)/4)
-	for i := range out {
-		out[i] = math.Float32frombits(binary.LittleEndian.Uint32(data[4*i:]))
-	}
-	return out
-}
-
-// dequantize maps every byte b to b*scale + min.
-func dequantize(data []byte, scale, low float64) []float32 {
-	var table [256]float32
-	for i := range table {
-		product := float64(i) * scale
-		table[i] = float32(product + low)
-	}
-	out := make([]float32, len(data))
-	for i, b := range data {
-		out[i] = table[b]
-	}
-	return out
+	return nn.QuantizedWeights(data[:count], e.Quantization.Scale, e.Quantization.Min), data[count:], nil
 }
 
 // tensor returns the tensor called name, which must hold count values.
-func (w *weights) tensor(name string, count int) []float32 {
+func (w *weights) tensor(name string, count int) nn.Weights {
 	if w.err != nil {
-		return nil
+		return nn.Weights{}
 	}
 	t, ok := w.tensors[name]
 	if !ok {
 		w.err = fmt.Errorf("no tensor %s", name)
-		return nil
+		return nn.Weights{}
 	}
-	if len(t) != count {
-		w.err = fmt.Errorf("tensor %s has %d values, want %d", name, len(t), count)
-		return nil
+	if t.Len() != count {
+		w.err = fmt.Errorf("tensor %s has %d values, want %d", name, t.Len(), count)
+		return nn.Weights{}
 	}
 	return t
 }
 
+// floats returns the values of a small tensor.
+func (w *weights) floats(name string, count int) []float32 { return w.tensor(name, count).Floats() }
+
 // conv builds a convolution from NAME/filters and NAME/bias.
 func (w *weights) conv(name string, size, in, out, stride int, padding nn.Padding) *nn.Conv {
 	f := w.tensor(name+"/filters", size*size*in*out)
-	b := w.tensor(name+"/bias", out)
+	b := w.floats(name+"/bias", out)
 	if w.err != nil {
 		return nil
 	}
-	c, err := nn.NewConv(f, b, size, in, out, stride, padding)
+	c, err := nn.NewConv(f, nil, b, size, in, out, stride, padding)
 	w.err = err
 	return c
 }
 
-// scaledConv builds a convolution from NAME/conv with the scale and shift per
-// channel of NAME/scale folded into its weights.
+// scaledConv builds a convolution from NAME/conv, followed by the scale and
+// shift per channel of NAME/scale.
 func (w *weights) scaledConv(name string, size, in, out, stride int, padding nn.Padding) *nn.Conv {
-	filters := w.tensor(name+"/conv/filters", size*size*in*out)
-	bias := w.tensor(name+"/conv/bias", out)
-	scale := w.tensor(name+"/scale/weights", out)
-	shift := w.tensor(name+"/scale/biases", out)
+	f := w.tensor(name+"/conv/filters", size*size*in*out)
+	b := w.floats(name+"/conv/bias", out)
+	scale := w.floats(name+"/scale/weights", out)
+	shift := w.floats(name+"/scale/biases", out)
 	if w.err != nil {
 		return nil
 	}
-	folded := make([]float32, len(filters))
-	for i := 0; i < len(filters); i += out {
-		row, dst := filters[i:i+out], folded[i:i+out]
-		for j, s := range scale {
-			dst[j] = row[j] * s
-		}
-	}
-	moved := make([]float32, out)
 	for j, s := range scale {
-		moved[j] = bias[j]*s + shift[j]
+		b[j] = b[j]*s + shift[j]
 	}
-	c, err := nn.NewConv(folded, moved, size, in, out, stride, padding)
+	c, err := nn.NewConv(f, scale, b, size, in, out, stride, padding)
 	w.err = err
 	return c
 }
@@ -179,9 +162,9 @@ func (w *weights) scaledConv(name string, size, in, out, stride int, padding nn.
 // separable builds a separable convolution from NAME/depthwise_filter,
 // NAME/pointwise_filter and NAME/bias.
 func (w *weights) separable(name string, in, out, stride int) *nn.Separable {
-	d := w.tensor(name+"/depthwise_filter", 9*in)
+	d := w.floats(name+"/depthwise_filter", 9*in)
 	p := w.tensor(name+"/pointwise_filter", in*out)
-	b := w.tensor(name+"/bias", out)
+	b := w.floats(name+"/bias", out)
 	if w.err != nil {
 		return nil
 	}
@@ -196,7 +179,7 @@ func (w *weights) dense(weights, bias string, in, out int) *nn.Dense {
 	m := w.tensor(weights, in*out)
 	var b []float32
 	if bias != "" {
-		b = w.tensor(bias, out)
+		b = w.floats(bias, out)
 	}
 	if w.err != nil {
 		return nil

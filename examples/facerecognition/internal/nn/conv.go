@@ -19,60 +19,95 @@ const (
 	tileSteps   = 2 // products that tile sums per loop
 )
 
-// Conv is a two-dimensional convolution with a bias, ready to run.
+// Conv is a two-dimensional convolution, ready to run.
 type Conv struct {
 	Size    int // the window is Size by Size
 	In, Out int // channels
 	Stride  int
 	Padding Padding
 
-	depth int         // products per output value, rounded up to tileSteps
-	pairs [][]float32 // per pair of filters: depth times two weights
-	bias  []float32   // one per filter, padded to whole pairs
+	depth   int // products per output value, rounded up to tileSteps
+	filters Weights
+	scale   []float32 // a factor per filter, padded to whole pairs
+	bias    []float32 // one per filter, padded to whole pairs
 }
 
-// NewConv packs filters, laid out [Size][Size][In][Out] as TensorFlow does,
-// and one bias per filter. It refuses slices of another length.
-func NewConv(filters, bias []float32, size, in, out, stride int, padding Padding) (*Conv, error) {
+// NewConv takes filters laid out [Size][Size][In][Out] as TensorFlow does, and
+// for each filter a factor and a bias: the result is what the filter gives,
+// times the factor, plus the bias. No factors means that all are one.
+func NewConv(filters Weights, scale, bias []float32, size, in, out, stride int, padding Padding) (*Conv, error) {
 	k := size * size * in
-	if len(filters) != k*out || len(bias) != out {
-		return nil, fmt.Errorf("convolution %dx%d %d->%d: %d weights and %d biases", size, size, in, out, len(filters), len(bias))
+	if filters.Len() != k*out || len(bias) != out || (len(scale) != out && len(scale) != 0) {
+		return nil, fmt.Errorf("convolution %dx%d %d->%d: %d weights, %d factors and %d biases",
+			size, size, in, out, filters.Len(), len(scale), len(bias))
 	}
-	c := &Conv{Size: size, In: in, Out: out, Stride: stride, Padding: padding}
+	c := &Conv{Size: size, In: in, Out: out, Stride: stride, Padding: padding, filters: filters}
 	c.depth = roundUp(k, tileSteps)
 	c.bias = make([]float32, roundUp(out, tileFilters))
 	copy(c.bias, bias)
-	for n := 0; n < out; n += tileFilters {
-		pair := make([]float32, c.depth*tileFilters)
-		for f := 0; f < tileFilters && n+f < out; f++ {
-			for i := range k {
-				pair[i*tileFilters+f] = filters[i*out+n+f]
-			}
-		}
-		c.pairs = append(c.pairs, pair)
+	c.scale = make([]float32, len(c.bias))
+	for i := range c.scale {
+		c.scale[i] = 1
 	}
+	copy(c.scale, scale)
 	return c, nil
 }
 
 // Apply runs the convolution on a tensor of c.In channels.
-func (c *Conv) Apply(in *Tensor) *Tensor {
-	h, top := c.extent(in.H)
-	w, left := c.extent(in.W)
-	out := NewTensor(h, w, c.Out)
-	patches := make([]float32, c.depth*tilePixels)
-	var sums [tilePixels * tileFilters]float32
-	for p := 0; p < h*w; p += tilePixels {
-		count := min(tilePixels, h*w-p)
-		for q := range count {
-			y, x := (p+q)/w, (p+q)%w
-			c.gather(patches[q:], in, y*c.Stride-top, x*c.Stride-left)
-		}
-		for n, pair := range c.pairs {
-			tile(&sums, patches, pair, c.bias[n*tileFilters], c.bias[n*tileFilters+1])
-			c.store(out.Data[p*c.Out:], &sums, n*tileFilters, count)
+func (c *Conv) Apply(ws *Workspace, in *Tensor) *Tensor {
+	h, _ := c.extent(in.H)
+	w, _ := c.extent(in.W)
+	out := ws.Tensor(h, w, c.Out)
+	block := max(tilePixels, patchFloats/c.depth/tilePixels*tilePixels)
+	block = min(block, roundUp(h*w, tilePixels))
+	patches := room(&ws.patches, block*c.depth)
+	pair := room(&ws.pair, c.depth*tileFilters)
+	if c.filters.quantized {
+		c.filters.tabulate(&ws.table)
+	}
+	for p := 0; p < h*w; p += block {
+		count := min(block, h*w-p)
+		c.gather(patches, in, w, p, count)
+		for n := 0; n < c.Out; n += tileFilters {
+			c.filters.pair(pair, &ws.table, c.Out, n, c.scale[n], c.scale[n+1])
+			c.multiply(out.Data[p*c.Out:(p+count)*c.Out], patches, pair, n)
 		}
 	}
 	return out
+}
+
+// multiply applies filters n and n+1 to patches, and stores the results in out,
+// which begins at the first of the patches' pixels.
+func (c *Conv) multiply(out, patches, pair []float32, n int) {
+	size := c.depth * tilePixels
+	b0, b1 := c.bias[n], c.bias[n+1]
+	var sums [tilePixels * tileFilters]float32
+	for len(out) > 0 {
+		tile(&sums, patches[:size], pair, b0, b1)
+		count := min(tilePixels, len(out)/c.Out)
+		for q := range count {
+			pixel := out[q*c.Out : (q+1)*c.Out]
+			pixel[n] = sums[2*q]
+			if n+1 < len(pixel) {
+				pixel[n+1] = sums[2*q+1]
+			}
+		}
+		out, patches = out[count*c.Out:], patches[size:]
+	}
+}
+
+// gather copies the patches under count output pixels, from the p-th on, of
+// an output of width w. The patches of four pixels are interleaved.
+func (c *Conv) gather(patches []float32, in *Tensor, w, p, count int) {
+	_, top := c.extent(in.H)
+	_, left := c.extent(in.W)
+	odd := c.depth - c.Size*c.Size*c.In
+	for i := range count {
+		four := patches[i/tilePixels*c.depth*tilePixels:][:c.depth*tilePixels]
+		y, x := (p+i)/w, (p+i)%w
+		c.patch(four[i%tilePixels:], in, y*c.Stride-top, x*c.Stride-left)
+		clear(four[len(four)-odd*tilePixels:])
+	}
 }
 
 // extent gives the size of the output along one axis and the zeros before it.
@@ -90,9 +125,9 @@ func extent(n, size, stride int, padding Padding) (out, before int) {
 	return out, max(0, (out-1)*stride+size-n) / 2
 }
 
-// gather copies the patch whose corner is (y, x) into every fourth place of
+// patch copies the patch whose corner is (y, x) into every fourth place of
 // dst, with zeros where it lies outside the picture.
-func (c *Conv) gather(dst []float32, in *Tensor, y, x int) {
+func (c *Conv) patch(dst []float32, in *Tensor, y, x int) {
 	row := c.Size * c.In
 	at := 0
 	for r := y; r < y+c.Size; r++ {
@@ -123,21 +158,6 @@ func scatter(dst, src []float32) {
 func scatterZeros(dst []float32, n int) {
 	for i := range n {
 		dst[i*tilePixels] = 0
-	}
-}
-
-// store writes the sums of count pixels, filters n and n+1, where out begins
-// at the first of those pixels.
-func (c *Conv) store(out []float32, sums *[tilePixels * tileFilters]float32, n, count int) {
-	if n+1 < c.Out {
-		for q := range count {
-			o := out[q*c.Out+n:][:2]
-			o[0], o[1] = sums[2*q], sums[2*q+1]
-		}
-		return
-	}
-	for q := range count {
-		out[q*c.Out+n] = sums[2*q]
 	}
 }
 

@@ -19,12 +19,18 @@ func NewDepthwise(weights []float32, channels, stride int) (*Depthwise, error) {
 }
 
 // Apply runs the convolution on a tensor of d.Channels channels.
-func (d *Depthwise) Apply(in *Tensor) *Tensor {
-	h, top := extent(in.H, 3, d.Stride, Same)
+func (d *Depthwise) Apply(ws *Workspace, in *Tensor) *Tensor {
+	h, _ := extent(in.H, 3, d.Stride, Same)
+	return d.ApplyRows(ws, in, 0, h)
+}
+
+// ApplyRows computes the rows from y0 up to y1 of the output.
+func (d *Depthwise) ApplyRows(ws *Workspace, in *Tensor, y0, y1 int) *Tensor {
+	_, top := extent(in.H, 3, d.Stride, Same)
 	w, left := extent(in.W, 3, d.Stride, Same)
 	c := d.Channels
-	out := NewTensor(h, w, c)
-	for y := range h {
+	out := ws.Zeros(y1-y0, w, c)
+	for y := y0; y < y1; y++ {
 		for ky := range 3 {
 			r := y*d.Stride - top + ky
 			if r < 0 || r >= in.H {
@@ -32,7 +38,7 @@ func (d *Depthwise) Apply(in *Tensor) *Tensor {
 			}
 			row := in.Data[r*in.W*c : (r+1)*in.W*c]
 			taps := d.weights[ky*3*c : (ky+1)*3*c]
-			d.row(out.Data[y*w*c:(y+1)*w*c], row, taps, left)
+			d.row(out.Rows(y-y0, y-y0+1).Data, row, taps, left)
 		}
 	}
 	return out
@@ -84,12 +90,12 @@ type Separable struct {
 
 // NewSeparable builds a separable convolution from weights laid out as
 // TensorFlow does: depth [3][3][in], point [in][out].
-func NewSeparable(depth, point, bias []float32, in, out, stride int) (*Separable, error) {
+func NewSeparable(depth []float32, point Weights, bias []float32, in, out, stride int) (*Separable, error) {
 	d, err := NewDepthwise(depth, in, stride)
 	if err != nil {
 		return nil, err
 	}
-	p, err := NewConv(point, bias, 1, in, out, 1, Valid)
+	p, err := NewConv(point, nil, bias, 1, in, out, 1, Valid)
 	if err != nil {
 		return nil, err
 	}
@@ -97,4 +103,13 @@ func NewSeparable(depth, point, bias []float32, in, out, stride int) (*Separable
 }
 
 // Apply runs both halves.
-func (s *Separable) Apply(in *Tensor) *Tensor { return s.Point.Apply(s.Depth.Apply(in)) }
+func (s *Separable) Apply(ws *Workspace, in *Tensor) *Tensor {
+	h, _ := extent(in.H, 3, s.Depth.Stride, Same)
+	return s.ApplyRows(ws, in, 0, h)
+}
+
+// ApplyRows computes the rows from y0 up to y1 of the output.
+func (s *Separable) ApplyRows(ws *Workspace, in *Tensor, y0, y1 int) *Tensor {
+	x := s.Depth.ApplyRows(ws, in, y0, y1)
+	return ws.Next(x, s.Point.Apply(ws, x))
+}

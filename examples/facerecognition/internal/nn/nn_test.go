@@ -1,8 +1,10 @@
 package nn
 
 import (
+	"encoding/binary"
 	"fmt"
 	"math"
+	"slices"
 	"testing"
 
 	"pgregory.net/rapid"
@@ -53,6 +55,39 @@ func drawTensor(t *rapid.T, minSide, channels int) *Tensor {
 	return in
 }
 
+// stored gives values in the form of plain weights.
+func stored(values []float32) Weights {
+	var data []byte
+	for _, v := range values {
+		data = binary.LittleEndian.AppendUint32(data, math.Float32bits(v))
+	}
+	return FloatWeights(data)
+}
+
+// quantized gives values, whole numbers from -8 on, in the form of bytes.
+func quantized(values []float32) Weights {
+	var data []byte
+	for _, v := range values {
+		data = append(data, byte(2*(v+8)))
+	}
+	return QuantizedWeights(data, 0.5, -8)
+}
+
+// dirty returns a workspace in which every tensor begins as nonsense.
+func dirty() *Workspace {
+	ws := new(Workspace)
+	for range 8 {
+		t := NewTensor(100, 10, 10)
+		for i := range t.Data {
+			t.Data[i] = float32(math.NaN())
+		}
+		ws.Free(t)
+	}
+	ws.patches = slices.Repeat([]float32{float32(math.NaN())}, patchFloats)
+	ws.pair = slices.Clone(ws.patches)
+	return ws
+}
+
 func requireEqual(t *rapid.T, got, want *Tensor) {
 	t.Helper()
 	if got.H != want.H || got.W != want.W || got.C != want.C {
@@ -74,11 +109,19 @@ func TestConvEqualsItsDefinition(t *testing.T) {
 		padding := rapid.SampledFrom([]Padding{Valid, Same}).Draw(t, "padding")
 		filters := values(t, size*size*in.C*out, "filters")
 		bias := values(t, out, "bias")
-		c, err := NewConv(filters, bias, size, in.C, out, stride, padding)
+		scale := values(t, out, "scale")
+		c, err := NewConv(stored(filters), scale, bias, size, in.C, out, stride, padding)
 		if err != nil {
 			t.Fatal(err)
 		}
-		requireEqual(t, c.Apply(in), naive(in, filters, bias, size, out, stride, padding))
+		scaled := slices.Clone(filters)
+		for i := range scaled {
+			scaled[i] *= scale[i%out]
+		}
+		want := naive(in, scaled, bias, size, out, stride, padding)
+		requireEqual(t, c.Apply(dirty(), in), want)
+		c.filters = quantized(filters)
+		requireEqual(t, c.Apply(dirty(), in), want)
 	})
 }
 
@@ -97,7 +140,10 @@ func TestDepthwiseEqualsAConvolutionThatKeepsChannelsApart(t *testing.T) {
 				full[(tap*in.C+c)*in.C+c] = weights[tap*in.C+c]
 			}
 		}
-		requireEqual(t, d.Apply(in), naive(in, full, make([]float32, in.C), 3, in.C, stride, Same))
+		want := naive(in, full, make([]float32, in.C), 3, in.C, stride, Same)
+		requireEqual(t, d.Apply(dirty(), in), want)
+		y := rapid.IntRange(0, want.H).Draw(t, "first row")
+		requireEqual(t, d.ApplyRows(dirty(), in, y, want.H), want.Rows(y, want.H))
 	})
 }
 
@@ -107,8 +153,8 @@ func TestPoolingEqualsItsDefinition(t *testing.T) {
 		size := rapid.IntRange(1, 3).Draw(t, "size")
 		stride := rapid.IntRange(1, 2).Draw(t, "stride")
 		padding := rapid.SampledFrom([]Padding{Valid, Same}).Draw(t, "padding")
-		requireEqual(t, MaxPool(in, size, stride, padding), pool(in, size, stride, padding, false))
-		requireEqual(t, AveragePool(in, size, stride), pool(in, size, stride, Valid, true))
+		requireEqual(t, MaxPool(dirty(), in, size, stride, padding), pool(in, size, stride, padding, false))
+		requireEqual(t, AveragePool(dirty(), in, size, stride), pool(in, size, stride, Valid, true))
 	})
 }
 
@@ -139,6 +185,45 @@ func pool(in *Tensor, size, stride int, padding Padding, mean bool) *Tensor {
 	return out
 }
 
+func TestDenseIsAProductWithAMatrix(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		in, out := rapid.IntRange(1, 6).Draw(t, "in"), rapid.IntRange(1, 6).Draw(t, "out")
+		weights, bias, x := values(t, in*out, "weights"), values(t, out, "bias"), values(t, in, "x")
+		for _, w := range []Weights{stored(weights), quantized(weights)} {
+			d, err := NewDense(w, bias, in, out)
+			if err != nil {
+				t.Fatal(err)
+			}
+			got := d.Apply(dirty(), x)
+			for j := range out {
+				want := bias[j]
+				for i := range in {
+					want += x[i] * weights[i*out+j]
+				}
+				if got[j] != want {
+					t.Fatalf("value %d is %v, want %v", j, got[j], want)
+				}
+			}
+		}
+	})
+}
+
+func TestAWorkspaceGivesTheSmallestBufferThatFits(t *testing.T) {
+	ws := new(Workspace)
+	large, small := ws.Tensor(10, 10, 1), ws.Tensor(5, 5, 1)
+	wasLarge, wasSmall := &large.Data[0], &small.Data[0]
+	ws.Free(large, small)
+	if got := ws.Tensor(2, 2, 2); &got.Data[0] != wasSmall {
+		t.Error("eight values did not go where there is room for 25")
+	}
+	if got := ws.Zeros(3, 3, 3); &got.Data[0] != wasLarge {
+		t.Error("27 values did not go where there is room for 100")
+	}
+	if got := ws.Tensor(1, 1, 1); len(got.Data) != 1 {
+		t.Error("an empty workspace gave no room")
+	}
+}
+
 func TestExtentFollowsTensorFlow(t *testing.T) {
 	for _, c := range []struct {
 		n, size, stride int
@@ -162,16 +247,16 @@ func TestExtentFollowsTensorFlow(t *testing.T) {
 }
 
 func TestLayersRefuseWeightsOfAnotherLength(t *testing.T) {
-	if _, err := NewConv(make([]float32, 8), make([]float32, 1), 3, 1, 1, 1, Same); err == nil {
+	if _, err := NewConv(stored(make([]float32, 8)), nil, make([]float32, 1), 3, 1, 1, 1, Same); err == nil {
 		t.Error("a convolution took 8 weights for 9")
 	}
 	if _, err := NewDepthwise(make([]float32, 8), 1, 1); err == nil {
 		t.Error("a depthwise convolution took 8 weights for 9")
 	}
-	if _, err := NewSeparable(make([]float32, 9), make([]float32, 1), nil, 1, 1, 1); err == nil {
+	if _, err := NewSeparable(make([]float32, 9), stored(make([]float32, 1)), nil, 1, 1, 1); err == nil {
 		t.Error("a separable convolution took no bias")
 	}
-	if _, err := NewDense(make([]float32, 3), nil, 2, 2); err == nil {
+	if _, err := NewDense(stored(make([]float32, 3)), nil, 2, 2); err == nil {
 		t.Error("a dense layer took 3 weights for 4")
 	}
 }
@@ -179,26 +264,24 @@ func TestLayersRefuseWeightsOfAnotherLength(t *testing.T) {
 func TestPadFillsWithZeros(t *testing.T) {
 	in := NewTensor(1, 1, 1)
 	in.Data[0] = 5
-	out := in.Pad(2, 2, 2)
+	out := in.Pad(dirty(), 2, 2, 2)
 	want := []float32{5, 0, 0, 0, 0, 0, 0, 0}
 	for i, v := range want {
 		if out.Data[i] != v {
 			t.Fatalf("got %v, want %v", out.Data, want)
 		}
 	}
-	if in.Pad(1, 1, 1) != in {
-		t.Fatal("a tensor of the right shape was copied")
-	}
 }
 
 func BenchmarkConv(b *testing.B) {
 	in := NewTensor(35, 35, 32)
-	c, err := NewConv(make([]float32, 9*32*32), make([]float32, 32), 3, 32, 32, 1, Same)
+	c, err := NewConv(QuantizedWeights(make([]byte, 9*32*32), 1, 0), nil, make([]float32, 32), 3, 32, 32, 1, Same)
 	if err != nil {
 		b.Fatal(err)
 	}
+	ws := new(Workspace)
 	for b.Loop() {
-		c.Apply(in)
+		ws.Free(c.Apply(ws, in))
 	}
 	b.ReportMetric(float64(b.N)*35*35*32*32*9/b.Elapsed().Seconds()/1e9, "Gmul/s")
 }

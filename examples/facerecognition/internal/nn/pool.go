@@ -4,10 +4,10 @@ import "fmt"
 
 // MaxPool takes the largest value of every size by size window. With Same
 // padding a window that reaches past the edge uses what lies inside.
-func MaxPool(in *Tensor, size, stride int, padding Padding) *Tensor {
+func MaxPool(ws *Workspace, in *Tensor, size, stride int, padding Padding) *Tensor {
 	h, top := extent(in.H, size, stride, padding)
 	w, left := extent(in.W, size, stride, padding)
-	out := NewTensor(h, w, in.C)
+	out := ws.Tensor(h, w, in.C)
 	for y := range h {
 		y0, y1 := max(0, y*stride-top), min(in.H, y*stride-top+size)
 		for x := range w {
@@ -34,10 +34,10 @@ func maxInto(dst, src []float32) {
 }
 
 // AveragePool takes the mean of every size by size window that lies inside.
-func AveragePool(in *Tensor, size, stride int) *Tensor {
+func AveragePool(ws *Workspace, in *Tensor, size, stride int) *Tensor {
 	h, _ := extent(in.H, size, stride, Valid)
 	w, _ := extent(in.W, size, stride, Valid)
-	out := NewTensor(h, w, in.C)
+	out := ws.Zeros(h, w, in.C)
 	for y := range h {
 		for x := range w {
 			dst := out.Data[(y*w+x)*in.C:][:in.C]
@@ -76,26 +76,33 @@ func addInto(dst, src []float32) {
 // Dense is a fully connected layer.
 type Dense struct {
 	In, Out int
-	weights []float32 // [In][Out]
+	weights Weights   // [In][Out]
 	bias    []float32 // Out values, or none
 }
 
 // NewDense takes weights laid out [in][out] and a bias per output, or none.
-func NewDense(weights, bias []float32, in, out int) (*Dense, error) {
-	if len(weights) != in*out || (len(bias) != out && len(bias) != 0) {
-		return nil, fmt.Errorf("dense layer %d->%d: %d weights and %d biases", in, out, len(weights), len(bias))
+func NewDense(weights Weights, bias []float32, in, out int) (*Dense, error) {
+	if weights.Len() != in*out || (len(bias) != out && len(bias) != 0) {
+		return nil, fmt.Errorf("dense layer %d->%d: %d weights and %d biases", in, out, weights.Len(), len(bias))
 	}
 	return &Dense{In: in, Out: out, weights: weights, bias: bias}, nil
 }
 
 // Apply multiplies a vector of d.In values by the weights.
-func (d *Dense) Apply(in []float32) []float32 {
+func (d *Dense) Apply(ws *Workspace, in []float32) []float32 {
+	if d.weights.quantized {
+		d.weights.tabulate(&ws.table)
+	}
+	column := room(&ws.pair, 2*d.In)
 	out := make([]float32, d.Out)
 	copy(out, d.bias)
-	for i, v := range in[:d.In] {
-		w := d.weights[i*d.Out:][:len(out)]
-		for j := range out {
-			out[j] += v * w[j]
+	for n := 0; n < d.Out; n += 2 {
+		d.weights.pair(column, &ws.table, d.Out, n, 1, 1)
+		for i, v := range in[:d.In] {
+			out[n] += v * column[2*i]
+			if n+1 < d.Out {
+				out[n+1] += v * column[2*i+1]
+			}
 		}
 	}
 	return out

@@ -4,14 +4,15 @@
 // An activation is a Tensor, height by width by channels with the channel
 // fastest, which is the layout that the weights of TensorFlow.js expect. There
 // is no batch dimension and no training. Every layer takes its input and
-// returns a new tensor; nothing is modified in place except where a name says
-// so (AddReLU, ReLU, LeakyReLU).
+// returns a new tensor from a Workspace, which keeps the memory of tensors that
+// are done with; nothing is modified in place except by the methods that say so
+// (AddReLU, ReLU, LeakyReLU, Normalize). Weights stay as compact as they were
+// stored, and are decoded a few filters at a time.
 //
 // Nearly all the time goes into one function, tile, which multiplies four
 // pixels by two filters. Convolutions are brought into that shape: the patches
-// under four output pixels are interleaved, the filters are interleaved in
-// pairs when a network is built, and the inner loop reads both as two straight
-// streams. That keeps eight sums in registers and leaves one bounds check for
+// under four output pixels are interleaved, so are the weights of two filters,
+// and the inner loop reads both as two straight streams. That keeps eight sums in registers and leaves one bounds check for
 // sixteen multiplications, on a CPU and in WebAssembly alike.
 //
 // The package imports only the standard library and knows nothing of faces.
@@ -71,8 +72,8 @@ func (t *Tensor) AddReLU(o *Tensor) *Tensor {
 }
 
 // Sum returns a new tensor, the sum of tensors of one shape.
-func Sum(first *Tensor, rest ...*Tensor) *Tensor {
-	out := NewTensor(first.H, first.W, first.C)
+func Sum(ws *Workspace, first *Tensor, rest ...*Tensor) *Tensor {
+	out := ws.Tensor(first.H, first.W, first.C)
 	copy(out.Data, first.Data)
 	d := out.Data
 	for _, t := range rest {
@@ -84,13 +85,16 @@ func Sum(first *Tensor, rest ...*Tensor) *Tensor {
 	return out
 }
 
-// Pad returns t enlarged to h by w by c with zeros after the last row, column
-// and channel. None of the three may be smaller than t's.
-func (t *Tensor) Pad(h, w, c int) *Tensor {
-	if h == t.H && w == t.W && c == t.C {
-		return t
-	}
-	out := NewTensor(h, w, c)
+// Rows returns the rows from y0 up to y1 of t, which share t's memory.
+func (t *Tensor) Rows(y0, y1 int) *Tensor {
+	row := t.W * t.C
+	return &Tensor{H: y1 - y0, W: t.W, C: t.C, Data: t.Data[y0*row : y1*row]}
+}
+
+// Pad returns a copy of t enlarged to h by w by c with zeros after the last
+// row, column and channel. None of the three may be smaller than t's.
+func (t *Tensor) Pad(ws *Workspace, h, w, c int) *Tensor {
+	out := ws.Zeros(h, w, c)
 	for y := range t.H {
 		for x := range t.W {
 			copy(out.Data[(y*w+x)*c:], t.Data[(y*t.W+x)*t.C:][:t.C])
