@@ -18,6 +18,9 @@ func (s *Site) ReadDir(h wasi.Handle) ([]wasi.Dirent, wasi.Errno) {
 	if f.n.typ != wasi.FiletypeDirectory {
 		return nil, wasi.ErrnoNotdir
 	}
+	if f.n.gone {
+		return nil, wasi.ErrnoNoent
+	}
 	return s.list(f.n)
 }
 

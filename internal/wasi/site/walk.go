@@ -205,27 +205,34 @@ func (s *Site) lookup(dir *node, parts []string, w want) (*kid, wasi.Errno) {
 // forwardWalk asks the device for every part of path, and takes over what it
 // says.
 func (s *Site) forwardWalk(root wasi.Handle, path string, w want) {
-	p := s.ask(Request{
-		Op: OpWalk, Handle: root, Path: path,
-		Follow: w.follow, Read: w.read, Write: w.write, List: w.list, Length: w.first,
-	})
+	p := s.askWalk(root, path, w)
 	for _, f := range p.Facts {
 		s.tree.insert(s, root, f)
 	}
 	if p.End == "" {
 		return
 	}
-	n := s.tree.at(root, p.End)
-	if n == nil {
-		return
+	if n := s.tree.at(root, p.End); n != nil {
+		s.takeEnd(n, p, w)
 	}
+}
+
+func (s *Site) askWalk(root wasi.Handle, path string, w want) Reply {
+	return s.ask(Request{
+		Op: OpWalk, Handle: root, Path: path,
+		Follow: w.follow, Read: w.read, Write: w.write, List: w.list, Length: w.first,
+	})
+}
+
+// takeEnd takes over what a walk brought of n, at which it ended.
+func (s *Site) takeEnd(n *node, p Reply, w want) {
 	if w.read || w.write {
-		n.setAccess(w.read, w.write, p.Errno)
+		n.access[accessKey(w.read, w.write)] = int32(p.Errno) + 1
 	}
 	if len(p.Data) > 0 {
 		s.firstBlock(n, p.Data)
 	}
-	if p.Listed {
+	if p.Listed && n.typ == wasi.FiletypeDirectory {
 		n.listing, n.listed = p.Names, true
 		s.noteListing(n)
 	}
@@ -242,10 +249,6 @@ func accessKey(read, write bool) int {
 	return k
 }
 
-func (n *node) setAccess(read, write bool, e wasi.Errno) {
-	n.access[accessKey(read, write)] = int32(e) + 1
-}
-
 // permitted reports whether the device lets n be opened so.
 func (s *Site) permitted(n *node, read, write bool, first uint64) wasi.Errno {
 	key := accessKey(read, write)
@@ -260,10 +263,17 @@ func (s *Site) permitted(n *node, read, write bool, first uint64) wasi.Errno {
 	if n.base.path == "" {
 		return wasi.ErrnoSuccess // an open handle of the device: opened with these rights
 	}
-	s.forwardWalk(n.base.root, n.base.path, want{read: read, write: write, first: first})
-	v := n.access[key]
-	if v == 0 {
+	w := want{read: read, write: write, first: first}
+	p := s.askWalk(n.base.root, n.base.path, w)
+	same := p.End == n.base.path && len(p.Facts) > 0
+	if same {
+		st := p.Facts[len(p.Facts)-1].Stat
+		same = st.Type == n.typ && (st.Identity() == n.base.id || n.typ == wasi.FiletypeDirectory &&
+			st.Dev == n.base.id.Dev && st.Ino == n.base.id.Ino)
+	}
+	if !same {
 		abort("changed on the device: " + n.base.path)
 	}
-	return wasi.Errno(v - 1)
+	s.takeEnd(n, p, w)
+	return p.Errno
 }
