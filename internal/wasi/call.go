@@ -230,7 +230,7 @@ func (c *call) apply(ans *Outcome) Errno {
 	}
 	rest := ans.Outputs
 	if c.err != ErrnoSuccess {
-		panic(&Divergence{Fn: c.fn, Want: ans.Errno.String(), Got: c.err.String()})
+		c.misfit()
 	}
 	for _, r := range c.fixed {
 		if len(rest) < len(r) {
@@ -249,7 +249,11 @@ func (c *call) apply(ans *Outcome) Errno {
 }
 
 func (c *call) misfit() {
-	panic(&Divergence{Fn: c.fn, Want: "results that fit the request", Got: "results of another size"})
+	entry := 0
+	if r, ok := c.tap.(*Replayer); ok {
+		entry = r.n - 1
+	}
+	panic(&Divergence{Entry: entry, Fn: c.fn, Want: "results that fit the request", Got: "results of another size"})
 }
 
 // leave tells the tap what came of the import; the tap may have it otherwise.

@@ -209,7 +209,16 @@ func (s *System) pathOpen(c *call) Errno {
 // openable says what is wrong with an open before the host is asked.
 func (s *System) openable(d *Desc, p guestPath, f OpenFlags) Errno {
 	switch {
-	case f.Directory && f.Write:
+	case f.Directory && (f.Write || f.Truncate) && !f.Create:
+		st, e := s.host.StatAt(d.Handle, p.name, f.Follow)
+		switch {
+		case e != ErrnoSuccess:
+			return e
+		case st.Type == FiletypeSymbolicLink:
+			return ErrnoLoop
+		case st.Type != FiletypeDirectory:
+			return ErrnoNotdir
+		}
 		return ErrnoIsdir
 	case p.slash && f.Create:
 		if _, e := s.host.StatAt(d.Handle, p.name, true); e != ErrnoSuccess {

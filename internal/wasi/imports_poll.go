@@ -102,9 +102,14 @@ func (s *System) pollOneoff(c *call) Errno {
 
 // pollClass says what a poll depends on.
 func (s *System) pollClass(subs []subscription) Class {
-	class := Clock
+	clocks := false
+	class := Quiet
 	for i := range subs {
-		if subs[i].kind == eventClock || subs[i].err != ErrnoSuccess {
+		if subs[i].err != ErrnoSuccess {
+			continue
+		}
+		if subs[i].kind == eventClock {
+			clocks = true
 			continue
 		}
 		d := s.peek(subs[i].fd)
@@ -117,6 +122,9 @@ func (s *System) pollClass(subs []subscription) Class {
 		default:
 			class = max(class, Read)
 		}
+	}
+	if clocks && class < Output {
+		return Clock // which of them fires depends on it
 	}
 	return class
 }

@@ -11,6 +11,7 @@ package wasitest
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
@@ -66,8 +67,34 @@ func LocalHost(p *Program) (wasi.Host, []wasi.Handle, func(), error) {
 	return l, folders, l.CloseAll, nil
 }
 
-// cache keeps compiled modules for the life of the test binary.
-var cache = sync.OnceValue(wazero.NewCompilationCache)
+// compiled keeps compiled modules for the life of the test binary. The cache
+// forgets a module with the last runtime that uses it, so one keeps them all.
+var compiled struct {
+	sync.Mutex
+	cache  wazero.CompilationCache
+	keeper wazero.Runtime
+	seen   map[[sha256.Size]byte]bool
+}
+
+func newRuntime(ctx context.Context, module []byte) (wazero.Runtime, error) {
+	compiled.Lock()
+	defer compiled.Unlock()
+	config := func() wazero.RuntimeConfig {
+		return wazero.NewRuntimeConfigCompiler().WithCompilationCache(compiled.cache)
+	}
+	if compiled.cache == nil {
+		compiled.cache = wazero.NewCompilationCache()
+		compiled.keeper = wazero.NewRuntimeWithConfig(context.Background(), config())
+		compiled.seen = make(map[[sha256.Size]byte]bool)
+	}
+	if sum := sha256.Sum256(module); !compiled.seen[sum] {
+		if _, err := compiled.keeper.CompileModule(context.Background(), module); err != nil {
+			return nil, fmt.Errorf("wasitest: compile: %w", err)
+		}
+		compiled.seen[sum] = true
+	}
+	return wazero.NewRuntimeWithConfig(ctx, config()), nil
+}
 
 // Run runs the program and returns its exit code. An error is anything else
 // that ended it: a trap, an Abort, a Divergence.
@@ -101,7 +128,10 @@ func (p *Program) Run(ctx context.Context) (uint32, error) {
 
 // Start runs a module's _start on a System.
 func Start(ctx context.Context, module []byte, sys *wasi.System) (uint32, error) {
-	r := wazero.NewRuntimeWithConfig(ctx, wazero.NewRuntimeConfigCompiler().WithCompilationCache(cache()))
+	r, err := newRuntime(ctx, module)
+	if err != nil {
+		return 0, err
+	}
 	defer r.Close(ctx)
 	if err := Bind(ctx, r, sys); err != nil {
 		return 0, err
