@@ -2,6 +2,7 @@ package site
 
 import (
 	"container/list"
+	"slices"
 
 	"github.com/clonecloud/clonecloud/internal/wasi"
 )
@@ -21,11 +22,50 @@ type content struct {
 	limit  uint64
 }
 
-// block holds 4 KiB of a file, of which the bytes from lo to hi are ours and
-// the others the device's.
+// block holds 4 KiB of a file. The bytes in ours are the attempt's, the others
+// the device's.
 type block struct {
-	data   [blockSize]byte
-	lo, hi int
+	data [blockSize]byte
+	ours []span // in order, with gaps between them
+}
+
+// span is the bytes [lo, hi) of a block.
+type span struct{ lo, hi int }
+
+// take makes [lo, hi) ours.
+func (b *block) take(lo, hi int) {
+	i := 0
+	for i < len(b.ours) && b.ours[i].hi < lo {
+		i++
+	}
+	j := i
+	for j < len(b.ours) && b.ours[j].lo <= hi {
+		lo, hi = min(lo, b.ours[j].lo), max(hi, b.ours[j].hi)
+		j++
+	}
+	b.ours = slices.Replace(b.ours, i, j, span{lo, hi})
+}
+
+// covers reports whether all of [lo, hi) is ours.
+func (b *block) covers(lo, hi int) bool {
+	for _, s := range b.ours {
+		if s.lo <= lo && hi <= s.hi {
+			return true
+		}
+	}
+	return false
+}
+
+// cut gives up what is ours from at on, unless all is: then it is zeros.
+func (b *block) cut(at int) {
+	clear(b.data[at:])
+	if b.covers(0, blockSize) {
+		return
+	}
+	for i := range b.ours {
+		b.ours[i].hi = min(b.ours[i].hi, at)
+	}
+	b.ours = slices.DeleteFunc(b.ours, func(s span) bool { return s.lo >= s.hi })
 }
 
 // mutable returns n's content for changing.
@@ -57,12 +97,14 @@ func (s *Site) readAt(n *node, buf []byte, off uint64) int {
 		inner := int(at % blockSize)
 		part := buf[done:min(len(buf), done+blockSize-inner)]
 		b := n.body.blocks[at/blockSize]
-		if b == nil || inner < b.lo || inner+len(part) > b.hi {
+		if b == nil || !b.covers(inner, inner+len(part)) {
 			s.readBase(n, part, at, n.body.limit)
 		}
 		if b != nil {
-			if lo, hi := max(b.lo, inner), min(b.hi, inner+len(part)); lo < hi {
-				copy(part[lo-inner:], b.data[lo:hi])
+			for _, o := range b.ours {
+				if lo, hi := max(o.lo, inner), min(o.hi, inner+len(part)); lo < hi {
+					copy(part[lo-inner:], b.data[lo:hi])
+				}
 			}
 		}
 		done += len(part)
@@ -99,30 +141,19 @@ func (s *Site) writeAt(n *node, data []byte, off uint64) {
 		b := c.blocks[i]
 		if b == nil {
 			s.log.spend(blockCost)
-			b = &block{lo: inner, hi: inner}
+			b = &block{}
 			c.blocks[i] = b
 			if i*blockSize >= c.limit || n.base == nil {
-				b.lo, b.hi = 0, blockSize
+				b.take(0, blockSize)
 			}
 		}
-		if inner > b.hi || inner+len(part) < b.lo {
-			s.fill(n, c, i, b)
-		}
 		copy(b.data[inner:], part)
-		b.lo, b.hi = min(b.lo, inner), max(b.hi, inner+len(part))
+		b.take(inner, inner+len(part))
 		data, off = data[len(part):], off+uint64(len(part))
 	}
 	if end > n.stat.Size {
 		n.stat.Size = end
 	}
-}
-
-// fill makes all of block i ours.
-func (s *Site) fill(n *node, c *content, i uint64, b *block) {
-	var whole [blockSize]byte
-	s.readBase(n, whole[:], i*blockSize, c.limit)
-	copy(whole[b.lo:b.hi], b.data[b.lo:b.hi])
-	b.data, b.lo, b.hi = whole, 0, blockSize
 }
 
 // resize sets the file's size.
@@ -137,14 +168,7 @@ func (s *Site) resize(n *node, size uint64) {
 			}
 		}
 		if b := c.blocks[size/blockSize]; b != nil && size%blockSize != 0 {
-			cut := int(size % blockSize)
-			clear(b.data[cut:])
-			if b.lo == 0 && b.hi == blockSize {
-				// All of it stays ours, zeros at the end.
-			} else if b.hi = min(b.hi, cut); b.lo >= b.hi {
-				delete(c.blocks, size/blockSize)
-				s.log.refund(blockCost)
-			}
+			b.cut(int(size % blockSize))
 		}
 		c.limit = min(c.limit, size)
 	}

@@ -91,6 +91,10 @@ func (t *tree) known(s *Site, p place, st wasi.Stat, target string) *node {
 		}
 		if n.typ == wasi.FiletypeDirectory {
 			t.byPath[p] = n
+		} else if n.base.path == "" {
+			// It was opened before the call, perhaps only for writing. By its
+			// path it can be read too.
+			n.base.place, n.seenFull = p, 0
 		}
 		return n
 	}
