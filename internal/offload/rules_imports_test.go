@@ -84,6 +84,22 @@ func TestRule10_ProcExitCommitsEverythingAndCarriesTheCode(t *testing.T) {
 	}
 }
 
+func TestRule10_AnImmediateEffectThatIsPrivateBindsNothing(t *testing.T) {
+	d := newDev(t)
+	d.running()
+	serve := want[Serve](t, d.recv(&wire.ImportRequest{Class: Immediate}))
+	local(t, d.m.ServedPrivate(0, serve.Op, "private"), WhyPrivate, 0)
+	d = newDev(t)
+	d.running()
+	serve = want[Serve](t, d.recv(&wire.ImportRequest{Class: Immediate}))
+	d.m.Served(0, serve.Op, []byte("done"))
+	serve = want[Serve](t, d.recv(&wire.ImportRequest{Class: Immediate, Step: 1}))
+	l := local(t, d.m.ServedPrivate(0, serve.Op, "private"), WhyPrivate, 1)
+	if len(l.Log[0].Ops) != 1 {
+		t.Errorf("%+v", l.Log[0])
+	}
+}
+
 func TestRule11_AnImportThatIsAskedAgainIsAnsweredAgainAndDoneOnce(t *testing.T) {
 	for _, class := range []Class{Read, Immediate} {
 		d := newDev(t)

@@ -80,7 +80,7 @@ func TestSimulationOfAnyScheduleEndsAsTheLocalRun(t *testing.T) {
 		"offload.ApplyEffects", "offload.Undo", "offload.Install", "offload.RunLocal", "offload.CompleteLog",
 		"why link", "why lost", "why trap", "why aborted", "why changed", "why prepare", "why apply", "why output", "why private",
 	} {
-		if reach[what] == 0 && n >= 1000 {
+		if reach[what] == 0 && n >= 6000 {
 			t.Errorf("no seed reached %q: the simulation has become too tame", what)
 		}
 	}
