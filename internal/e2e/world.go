@@ -4,7 +4,7 @@ import (
 	"context"
 	"os"
 	"path/filepath"
-	"sync/atomic"
+	"strings"
 	"testing"
 	"time"
 
@@ -120,8 +120,6 @@ func OnDevice(o *device.Options) { o.Where = device.WhereDevice }
 // Over has the link shaped by a live control, so that a test can cut it.
 func Over(p shape.Profile) Setup { return func(o *device.Options) { o.Shape = &p } }
 
-var scratches atomic.Int64
-
 // Run runs a program in a fresh scratch folder.
 func (w *World) Run(p *testprogs.Program, setups ...Setup) *Outcome {
 	w.tb.Helper()
@@ -138,6 +136,12 @@ func (w *World) TryRun(ctx context.Context, p *testprogs.Program, setups ...Setu
 	scratch := w.tb.TempDir()
 	for name, content := range p.Files {
 		path := filepath.Join(scratch, filepath.FromSlash(name))
+		if strings.HasSuffix(name, "/") { // a folder
+			if err := os.MkdirAll(path, 0o755); err != nil {
+				return nil, err
+			}
+			continue
+		}
 		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 			return nil, err
 		}
