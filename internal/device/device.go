@@ -65,6 +65,11 @@ type Options struct {
 	// ConnectTime bounds how long --where=clone waits for the clone.
 	ConnectTime time.Duration
 	Log         *slog.Logger
+	// Net, if set, is the shaped link in place of Shape: a test can cut and
+	// corrupt it. Tap sees every frame of an attempt before it is passed on, to
+	// the clone or from it; it may hold the frame up, or drop it.
+	Net *shape.Control
+	Tap func(toClone bool, f *wire.Frame) (pass bool)
 	// HashMemory asks for Exit.Memory.
 	HashMemory bool
 	// OnEvent, if set, hears what the runner tells, as it happens.
@@ -101,6 +106,9 @@ func (o *Options) populate() {
 	}
 	if o.ConnectTime == 0 {
 		o.ConnectTime = defaultConnectTime
+	}
+	if o.Tap == nil {
+		o.Tap = func(bool, *wire.Frame) bool { return true }
 	}
 	if o.OnEvent == nil {
 		o.OnEvent = func(runner.Event) {}

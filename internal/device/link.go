@@ -46,7 +46,9 @@ type linkKeeper struct {
 func newLinkKeeper(m *manager, own *identity.Identity, peers []identity.Peer) (*linkKeeper, error) {
 	k := &linkKeeper{m: m, peers: peers, changed: make(chan struct{}), module: m.o.Module, size: uint64(len(m.o.Module))}
 	k.ctx, k.stop = context.WithCancelCause(context.Background())
-	if m.o.Shape != nil {
+	if m.o.Net != nil {
+		k.net = m.o.Net
+	} else if m.o.Shape != nil {
 		net, err := shape.New(*m.o.Shape, uint64(time.Now().UnixNano()))
 		if err != nil {
 			return nil, err
@@ -260,6 +262,9 @@ func (k *linkKeeper) setRunner(w *wire.Writer) {
 
 // toRunner passes a frame of an attempt on.
 func (k *linkKeeper) toRunner(f *wire.Frame) error {
+	if !k.m.o.Tap(false, f) {
+		return nil
+	}
 	k.mu.Lock()
 	w := k.runner
 	if f.Type == wire.TypeReturn && f.Attempt == k.attempt {
@@ -275,6 +280,9 @@ func (k *linkKeeper) toRunner(f *wire.Frame) error {
 // toClone passes a frame of the runner on. A link that fails is noticed by the
 // session's reader.
 func (k *linkKeeper) toClone(f *wire.Frame) {
+	if !k.m.o.Tap(true, f) {
+		return
+	}
 	k.mu.Lock()
 	w, c := k.w, k.conn
 	switch f.Type {

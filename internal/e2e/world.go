@@ -30,12 +30,19 @@ type World struct {
 	// NodeRunner and DeviceRunner are commands that start runners; empty: the
 	// test binary.
 	NodeRunner, DeviceRunner []string
+	// OnClone hears of every runner of the node, before Start.
+	OnClone func(kill func())
 }
 
 // NewWorld starts a clone and pairs a device with it.
 func NewWorld(tb testing.TB) *World {
 	tb.Helper()
-	w := &World{tb: tb, Home: filepath.Join(tb.TempDir(), "device"), Data: filepath.Join(tb.TempDir(), "node"), addr: "127.0.0.1:0"}
+	return newWorld(tb, nil)
+}
+
+func newWorld(tb testing.TB, onClone func(kill func())) *World {
+	tb.Helper()
+	w := &World{tb: tb, OnClone: onClone, Home: filepath.Join(tb.TempDir(), "device"), Data: filepath.Join(tb.TempDir(), "node"), addr: "127.0.0.1:0"}
 	var err error
 	if w.own, err = identity.LoadOrCreate(w.Data); err != nil {
 		tb.Fatal(err)
@@ -72,7 +79,7 @@ func (w *World) Start() {
 		w.tb.Fatal(err)
 	}
 	w.addr = l.Addr().String()
-	n := node.New(node.Config{Listener: l, Data: w.Data, Software: "test", Runner: w.NodeRunner})
+	n := node.New(node.Config{Listener: l, Data: w.Data, Software: "test", Runner: w.NodeRunner, OnClone: w.OnClone})
 	done := make(chan struct{})
 	go func() {
 		defer close(done)

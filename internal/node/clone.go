@@ -46,6 +46,9 @@ func (n *Node) startClone(s *session) (*clone, error) {
 	}
 	r := &clone{s: s, p: p}
 	r.out = newOutbox(p.Conn(), func(error) { go r.kill() })
+	if n.conf.OnClone != nil {
+		n.conf.OnClone(func() { _ = p.Kill() })
+	}
 	return r, nil
 }
 

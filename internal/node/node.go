@@ -39,6 +39,8 @@ type Config struct {
 	Engine   string // of the clones: compiler, interpreter, or empty for the best
 	// Runner is the command that starts a runner; empty: this binary.
 	Runner []string
+	// OnClone, if set, hears of every runner and how to kill it, for tests.
+	OnClone func(kill func())
 	// MaxPages bounds a guest's memory, in 64 KiB pages.
 	MaxPages uint32
 	// Linger is how long a run without a link keeps its runner.
