@@ -139,7 +139,7 @@ func (e *editor) redirected() []byte {
 func (e *editor) custom(b []byte, s *wasmbin.Section) []byte {
 	moved := e.bodies.n > 0
 	switch {
-	case moved && positional(s.Name):
+	case e.m.BrokenNames(s), moved && positional(s.Name):
 		return b
 	case s.Name == "name" && len(e.names) > 0:
 		return e.nameSection(b, s)
@@ -157,8 +157,7 @@ func positional(name string) bool {
 }
 
 // nameSection writes the name section with the appended functions' names. The
-// names must rise by index: where the original's do not, or where the section is
-// broken, it is copied.
+// names must rise by index: where the original's do not it is copied.
 func (e *editor) nameSection(b []byte, s *wasmbin.Section) []byte {
 	whole := e.m.Bytes[s.Start:s.End]
 	list := e.m.NameList()

@@ -127,14 +127,13 @@ func TestOtherProposalsAreRefusedByName(t *testing.T) {
 }
 
 func TestLimitsBoundEverythingThatIsCounted(t *testing.T) {
-	void := []byte{}
 	big := module().vec(SecType, 2, 0x60, 2, 0x7f, 0x7f, 0, 0x60, 0, 0).
 		vec(SecImport, 2, 1, 'm', 1, 'a', 0, 1, 1, 'm', 1, 'b', 0, 1).
-		vec(SecFunction, 2, 1, 1).vec(SecTable, 2, 0x70, 0, 1, 0x70, 0, 1).vec(SecMemory, 1, 0, 1).
+		vec(SecFunction, 2, 1, 1).vec(SecTable, 2, 0x70, 0, 2, 0x70, 0, 2).vec(SecMemory, 1, 0, 1).
 		vec(SecGlobal, 2, 0x7f, 0, 0x41, 0, 0x0b, 0x7f, 0, 0x41, 0, 0x0b).
 		vec(SecExport, 2, 1, 'f', 0, 0, 1, 'g', 0, 1).
 		vec(SecElement, 2, 0, 0x41, 0, 0x0b, 1, 0, 0, 0x41, 0, 0x0b, 1, 0).
-		code([]byte{0x02, 0x40, 0x02, 0x40, 0x0b, 0x0b}, void).vec(SecData, 2, 0, 0x41, 0, 0x0b, 0, 0, 0x41, 0, 0x0b, 0).
+		vec(SecCode, 2, 8, 0, 0x02, 0x40, 0x02, 0x40, 0x0b, 0x0b, 0x0b, 4, 1, 2, 0x7f, 0x0b).vec(SecData, 2, 0, 0x41, 0, 0x0b, 0, 0, 0x41, 0, 0x0b, 0).
 		custom("one").custom("two")
 	if err := read(big, Limits{}); err != nil {
 		t.Fatal(err)
@@ -143,7 +142,7 @@ func TestLimitsBoundEverythingThatIsCounted(t *testing.T) {
 		"module bytes": {ModuleBytes: len(big) - 1}, "types": {Types: 1}, "functions": {Functions: 1},
 		"imports": {Imports: 1}, "exports": {Exports: 1}, "globals": {Globals: 1}, "tables": {Tables: 1},
 		"elements": {Elements: 1}, "segments": {Segments: 1}, "parameters": {Params: 1},
-		"body bytes": {BodyBytes: 3}, "nesting": {Nesting: 1}, "custom sections": {CustomBlocks: 1}, "names": {NameBytes: 2},
+		"body bytes": {BodyBytes: 3}, "table size": {TableSize: 1}, "locals": {Locals: 1}, "nesting": {Nesting: 1}, "custom sections": {CustomBlocks: 1}, "names": {NameBytes: 2},
 	} {
 		if err := read(big, l); !errors.Is(err, ErrLimit) {
 			t.Errorf("%s: %v", name, err)

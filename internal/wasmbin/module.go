@@ -259,6 +259,8 @@ type Module struct {
 	namesOnce sync.Once
 	names     map[uint32]string
 	nameList  NameList
+	// soundNames is the first name section, if it is whole.
+	soundNames *Section
 
 	fallbackOnce sync.Once
 	fallback     map[uint32]string // names from exports and imports
@@ -307,11 +309,13 @@ type Limits struct {
 	Exports      int // 1,000,000
 	Globals      int // 1,000,000
 	Tables       int // 10,000
-	Elements     int // elements of all segments together, 10,000,000
+	Elements     int // elements of all segments together, 2,000,000
+	TableSize    int // a table's least size, 10,000,000 elements
 	Segments     int // element and data segments, each 1,000,000
 	Params       int // parameters or results of one type, 1,000
 	NameBytes    int // one name, 100,000
 	BodyBytes    int // one function body, 64 MiB
+	Locals       int // of one function, parameters apart, 50,000
 	Nesting      int // of blocks in a body, 100,000
 	CustomBlocks int // custom sections, 10,000
 }
@@ -329,11 +333,13 @@ func (l Limits) withDefaults() Limits {
 	def(&l.Exports, 1_000_000)
 	def(&l.Globals, 1_000_000)
 	def(&l.Tables, 10_000)
-	def(&l.Elements, 10_000_000)
+	def(&l.Elements, 2_000_000)
+	def(&l.TableSize, 10_000_000)
 	def(&l.Segments, 1_000_000)
 	def(&l.Params, 1_000)
 	def(&l.NameBytes, 100_000)
 	def(&l.BodyBytes, 64<<20)
+	def(&l.Locals, 50_000)
 	def(&l.Nesting, 100_000)
 	def(&l.CustomBlocks, 10_000)
 	return l

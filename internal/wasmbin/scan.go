@@ -1,9 +1,6 @@
 package wasmbin
 
-import (
-	"fmt"
-	"math"
-)
+import "fmt"
 
 // Ops is a set of instructions that matter to what may be moved.
 type Ops uint16
@@ -186,7 +183,10 @@ func (s *scanner) body(fn uint32, body Body, f *FuncCode) error {
 func (s *scanner) locals() {
 	total := uint64(0)
 	for n := s.u32(); n > 0 && s.err == nil; n-- {
-		total += uint64(s.u32())
+		if total += uint64(s.u32()); total > uint64(s.m.limits.Locals) {
+			s.fail(ErrLimit, "", "%d locals, at most %d are allowed", total, s.m.limits.Locals)
+			return
+		}
 		t := s.byte()
 		switch ValType(t) {
 		case I32, I64, F32, F64, FuncRef, ExternRef:
@@ -195,9 +195,6 @@ func (s *scanner) locals() {
 		default:
 			s.badType(t)
 		}
-	}
-	if s.err == nil && total > math.MaxUint32 {
-		s.fail(ErrInvalid, "", "%d locals", total)
 	}
 }
 

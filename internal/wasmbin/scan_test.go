@@ -179,6 +179,24 @@ func TestNamesAreDecorationAndNeverFail(t *testing.T) {
 			}
 		})
 	}
+	for _, broken := range [][]byte{
+		{1, 5, 0xff, 0xff, 0xff, 0xff, 0x0f}, // more names than bytes
+		{2, 7, 1, 0, 0xff, 0xff, 0xff, 0xff, 0x0f},
+		{1, 4, 1, 0, 1, 0xff}, // no UTF-8
+		{1, 5, 1, 0, 1, 'a', 0},
+	} {
+		b := slices.Clone(base).custom("name", broken...)
+		if m := parse(t, b); !slices.Equal(m.Plain(), base) || !slices.Equal(m.Bytes, b) {
+			t.Errorf("% x: plain bytes % x", broken, m.Plain())
+		}
+	}
+	twice := slices.Clone(base).custom("name").custom("name")
+	if m := parse(t, twice); len(m.Plain()) != len(base)+7 {
+		t.Errorf("two name sections: % x", m.Plain())
+	}
+	if m := parse(t, base); &m.Plain()[0] != &base[0] {
+		t.Error("a module without names is copied")
+	}
 	m := parse(t, module().vec(SecType, 1, 0x60, 0, 0).vec(SecImport, 1, 3, 'e', 'n', 'v', 1, 'f', 0, 0).
 		vec(SecFunction, 1, 0).vec(SecExport, 1, 3, 'r', 'u', 'n', 0, 1).code(nil))
 	if m.Name(0) != "env.f" || m.Name(1) != "run" {

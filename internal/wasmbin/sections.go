@@ -116,6 +116,9 @@ func (p *parser) table(r *reader) {
 	}
 	t := Table{Type: r.refType("a table's type")}
 	t.Limits = p.sizeLimits(r, false)
+	if int64(t.Limits.Min) > int64(p.l.TableSize) {
+		r.fail(ErrLimit, "a table of %d elements, at most %d are allowed,", t.Limits.Min, p.l.TableSize)
+	}
 	p.m.Tables = append(p.m.Tables, t)
 }
 
