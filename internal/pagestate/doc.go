@@ -13,9 +13,10 @@
 // private into the guest and shared into the owner: reads fall through to the
 // base, the first write to a page makes a private copy, and the kernel knows
 // which pages are private. Rollback throws the private copies away; a change of
-// image writes them through the shared view. The memfd is as long as the memory
-// may ever become and sealed, so that nobody else who gets the descriptor can
-// write, shrink or extend it (PROTOCOL rule 9). Where a kernel lacks what a kind
+// image writes them through the shared view. What grew since the image is anonymous
+// memory until the next one. The memfd is as long as the memory may ever become and
+// sealed, so that nobody else who gets the descriptor can write, shrink or extend it
+// (PROTOCOL rule 9). Where a kernel lacks what a kind
 // needs, [Choose] says so and takes the next; the last one, [Compare], keeps a
 // copy of the base and compares, and works everywhere.
 //
