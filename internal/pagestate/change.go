@@ -135,6 +135,8 @@ func (s *Space) checkSizes(h head, limits Limits) error {
 		return fmt.Errorf("%w: it is against a base of %d bytes, not %d", ErrCorrupt, h.base, s.baseSize)
 	case h.size > most:
 		return fmt.Errorf("%w: memory of %d bytes, at most %d", ErrLimit, h.size, most)
+	case h.size%SizeUnit != 0:
+		return fmt.Errorf("%w: memory of %d bytes", ErrCorrupt, h.size)
 	case h.size < h.base:
 		return fmt.Errorf("%w: memory shrinks from %d to %d bytes", ErrCorrupt, h.base, h.size)
 	case h.size < s.Size():

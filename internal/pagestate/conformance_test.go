@@ -418,19 +418,19 @@ func testMissing(t *testing.T, kind Kind) {
 }
 
 func testScattered(t *testing.T, kind Kind) {
-	from, err := New(Options{Kind: kind, Max: 64 << 20})
+	from, err := New(Options{Kind: kind, Max: 16 << 20})
 	must(t, err)
 	t.Cleanup(from.Free)
-	to, err := New(Options{Kind: kind, Max: 64 << 20})
+	to, err := New(Options{Kind: kind, Max: 16 << 20})
 	must(t, err)
 	t.Cleanup(to.Free)
-	grow(t, from, 64<<20)
-	grow(t, to, 64<<20)
+	grow(t, from, 16<<20)
+	grow(t, to, 16<<20)
 	must(t, from.SetImage("a"))
 	must(t, to.SetImage("a"))
 	for round := range 3 {
 		var want []uint32
-		for p := uint32(round); p < 64<<20/PageSize; p += 3 {
+		for p := uint32(round); p < 16<<20/PageSize; p += 3 {
 			page(from.Bytes(), p)[p%PageSize]++
 			want = append(want, p)
 		}

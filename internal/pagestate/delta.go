@@ -22,7 +22,8 @@ func (s *Space) AppendDiff(dst []byte) ([]byte, error) {
 }
 
 // Capture is AppendDiff and then SetImage, with one look for dirty pages: what a
-// device does when a call leaves. The base that the delta is against is gone.
+// device does when a call leaves. The base that the delta is against is gone. When
+// much is dirty, AppendDiff, then sending, then SetImage lets the link work meanwhile.
 func (s *Space) Capture(dst []byte, name Name) ([]byte, error) {
 	dirty, err := s.candidates()
 	if err != nil {

@@ -13,17 +13,19 @@
 // private into the guest and shared into the owner: reads fall through to the
 // base, the first write to a page makes a private copy, and the kernel knows
 // which pages are private. Rollback throws the private copies away; a change of
-// image writes them through the shared view. The memfd is as long as the memory
-// may ever become and sealed, so that nobody else who gets the descriptor can
-// write, shrink or extend it (PROTOCOL rule 9). Where a kernel lacks what a kind
-// needs, [Choose] says so and takes the next; the last one, [Compare], keeps a
-// copy of the base and compares, and works everywhere.
+// image writes them through the shared view. What grew since the image is anonymous
+// memory until the next one. The memfd is as long as the memory may ever become and
+// sealed, so that nobody else who gets the descriptor can write, shrink or extend it
+// (PROTOCOL rule 9). Where a kernel lacks what a kind needs, [Choose] says so and
+// takes the next; the last one, [Compare], keeps a copy of the base and compares,
+// and works everywhere.
 //
 // Invariants:
 //   - The unit is a page of 4096 bytes, on the wire and in every list, whatever
 //     page size the kernel has.
 //   - The base beyond its size is zero, so a memory that grew compares with zeros.
-//   - A dirty set may name a page that did not change, never miss one that did.
+//   - A kind may suspect a page that did not change, never miss one that did; what is
+//     suspected is compared with the base before it is called dirty or encoded.
 //   - An encoded delta is hostile until checked: every length, page number and
 //     the hash of what it yields is checked before a byte of memory is written,
 //     and what is left to do then cannot fail.

@@ -109,7 +109,7 @@ func (c *site) back(t fatal) {
 		must(t, c.s.Rollback())
 		return
 	}
-	fresh := newSpace(t, c.kind, PageSize*16)
+	fresh := newSpace(t, c.kind, SizeUnit)
 	noise(1, fresh.Bytes()[:PageSize*5]) // what instantiation would have written
 	grow(t, fresh, c.s.BaseSize())
 	must(t, fresh.Adopt(c.s))
@@ -128,7 +128,7 @@ func (c *site) needBase(t fatal, device *Space) []byte {
 	must(t, err)
 	if c.s.Size() > device.Size() {
 		old := c.s
-		c.s = newSpace(t, c.kind, PageSize*16)
+		c.s = newSpace(t, c.kind, SizeUnit)
 		defer old.Free()
 		ch, err := c.s.Prepare(whole, Limits{Sources: []*Space{old}})
 		must(t, err)

@@ -50,7 +50,7 @@ func (w *world) free() {
 // scribble changes a memory at random, and now and then grows it.
 func scribble(t *rapid.T, s *Space) {
 	if rapid.IntRange(0, 5).Draw(t, "grow") == 0 {
-		if size := s.Size() + 16*PageSize*uint64(rapid.IntRange(0, 3).Draw(t, "by")); size <= testMax {
+		if size := s.Size() + SizeUnit*uint64(rapid.IntRange(0, 3).Draw(t, "by")); size <= testMax {
 			grow(t, s, size)
 		}
 	}
@@ -161,7 +161,7 @@ func (w *world) rollback(t *rapid.T) {
 			t.Fatalf("rollback of a grown memory: %v", err)
 		}
 		old := w.device
-		w.device = newSpace(t, w.kind, 16*PageSize)
+		w.device = newSpace(t, w.kind, SizeUnit)
 		grow(t, w.device, old.BaseSize())
 		must(t, w.device.Adopt(old))
 		same(t, "content of the adopted", old.Bytes(), w.content)

@@ -12,7 +12,9 @@ const (
 	// MaxSize is the largest linear memory there is, in bytes.
 	MaxSize = 4 << 30
 
-	wasmPage = 64 << 10
+	// SizeUnit is what every size of a memory is a multiple of, in bytes: a page of
+	// WebAssembly, which no kernel's page exceeds.
+	SizeUnit = 64 << 10
 )
 
 // Errors that a caller branches on. All others are failures of the system.
@@ -134,7 +136,7 @@ func New(opts Options) (*Space, error) {
 	if opts.Max > MaxSize {
 		return nil, fmt.Errorf("reserve memory: maximum of %d bytes is above %d", opts.Max, uint64(MaxSize))
 	}
-	opts.Max = (opts.Max + wasmPage - 1) &^ (wasmPage - 1)
+	opts.Max = (opts.Max + SizeUnit - 1) &^ (SizeUnit - 1)
 	if opts.Limit == 0 || opts.Limit > opts.Max {
 		opts.Limit = opts.Max
 	}
@@ -151,14 +153,14 @@ func New(opts Options) (*Space, error) {
 }
 
 // Reallocate grows the memory to size bytes and returns it, or nil where that is
-// refused: above the limit, a size that is no multiple of PageSize, a shrink, or
+// refused: above the limit, a size that is no multiple of SizeUnit, a shrink, or
 // a system that has no more. Content that was there stays, on 64-bit systems also
 // in place.
 //
 // An engine may panic when the very first Reallocate, to the module's minimum, is
 // refused: compare the minimum with the limit before instantiation.
 func (s *Space) Reallocate(size uint64) []byte {
-	if s.back == nil || size > s.limit || size < s.Size() || size%PageSize != 0 {
+	if s.back == nil || size > s.limit || size < s.Size() || size%SizeUnit != 0 {
 		return nil
 	}
 	if size > s.Size() || s.mem == nil {

@@ -243,18 +243,27 @@ func pagesOf(start, end uint32) (pages []uint32) {
 	return pages
 }
 
-// Where pages of the kernel are larger than ours, its lists are in its pages.
+// Where pages of the kernel are larger than ours, calls are for whole pages of the
+// kernel. (The kinds that ask by address can be tried; pagemap is indexed by page.)
 func TestTrapLargeKernelPages(t *testing.T) {
 	old := osPages
 	t.Cleanup(func() { osPages = old })
 	for _, n := range []uint32{1, 4, 16} {
 		osPages = n
-		if roundUp(1) != uint64(n)*PageSize || roundUp(1<<16) != 1<<16 {
-			t.Errorf("round up with %d: %d, %d", n, roundUp(1), roundUp(1<<16))
+		if roundUp(1) != uint64(n)*PageSize || roundUp(SizeUnit) != SizeUnit {
+			t.Errorf("round up with %d: %d, %d", n, roundUp(1), roundUp(SizeUnit))
 		}
 		w := wide(run{5, 18})
 		if w.start%n != 0 || w.end%n != 0 || w.start > 5 || w.end < 18 || w.len() >= 13+2*int(n) {
 			t.Errorf("wide with %d: %v", n, w)
+		}
+		for _, kind := range []Kind{Userfault, Scan} {
+			if SelfTest(kind) != nil {
+				continue
+			}
+			for _, run := range []func(*testing.T, Kind){testGrowth, testSameWrite, testAdopt, testDelta, testCapture, testApply, testWhole, testScattered} {
+				run(t, kind)
+			}
 		}
 	}
 }
