@@ -46,7 +46,8 @@ type Conn interface {
 	Early() (data []byte, replayable bool)
 	// Watch tells whether silence means that the link is lost. It is on at
 	// first; a device turns it off while it awaits nothing. Only the dialer's
-	// call has an effect, on both sides.
+	// call has an effect, on both sides. Unwatched, a QUIC connection ends
+	// after 30 s of silence; the next Dial of the Redialer uses its ticket.
 	Watch(on bool)
 	// Ping waits for one round trip on the control stream.
 	Ping(ctx context.Context) (time.Duration, error)
@@ -226,8 +227,8 @@ func (c *conn) finish(err, wire error) {
 		}
 		c.allowed = 0
 		c.watchMu.Unlock()
-		close(c.done)
 		c.ctl.fail(err)
+		close(c.done)
 		c.end.shut(wire)
 		for _, f := range hooks {
 			f()
@@ -290,8 +291,8 @@ func (c *conn) Ping(ctx context.Context) (time.Duration, error) {
 	select {
 	case <-answered:
 		return time.Since(start), nil
-	case <-c.done:
-		return 0, c.Err()
+	case <-c.ctl.over:
+		return 0, noWrite(c.ctl.failure())
 	case <-ctx.Done():
 		return 0, fmt.Errorf("ping: %w", context.Cause(ctx))
 	}

@@ -43,6 +43,7 @@ type control struct {
 	in      []byte
 	changed chan struct{} // closed and replaced at every change of in, err
 	err     error
+	over    chan struct{} // closed when err is set
 	pings   map[uint64]chan struct{}
 	sent    map[uint64]time.Time
 	seq     uint64
@@ -52,7 +53,7 @@ var _ io.ReadWriteCloser = (*control)(nil)
 
 func newControl(c *conn) *control {
 	return &control{
-		c: c, writing: make(chan struct{}, 1), ready: make(chan struct{}), changed: make(chan struct{}),
+		c: c, writing: make(chan struct{}, 1), ready: make(chan struct{}), changed: make(chan struct{}), over: make(chan struct{}),
 		pings: map[uint64]chan struct{}{}, sent: map[uint64]time.Time{},
 	}
 }
@@ -88,7 +89,7 @@ func (k *control) Write(p []byte) (int, error) {
 	for done < len(p) {
 		part := p[done:min(done+maxCtlFrame, len(p))]
 		if err := k.send(ctlData, part); err != nil {
-			return done, err
+			return done, k.explain(err)
 		}
 		done += len(part)
 	}
@@ -96,6 +97,9 @@ func (k *control) Write(p []byte) (int, error) {
 }
 
 func (k *control) await() error {
+	if err := k.failure(); err != nil {
+		return noWrite(err)
+	}
 	if k.attached() {
 		return nil
 	}
@@ -104,13 +108,21 @@ func (k *control) await() error {
 	select {
 	case <-k.ready:
 		return nil
-	case <-k.c.done:
-		return k.c.Err()
+	case <-k.over:
+		return noWrite(k.failure())
 	case <-t.C:
 		err := fmt.Errorf("%w: the control stream did not come up within %v", ErrLost, ctlWait)
 		k.c.abort(err)
 		return err
 	}
+}
+
+// noWrite is what a reader's error is to a writer.
+func noWrite(err error) error {
+	if err == io.EOF { //nolint:errorlint // set bare
+		return io.ErrClosedPipe
+	}
+	return err
 }
 
 func (k *control) send(t ctlType, payload []byte) error {
@@ -120,10 +132,8 @@ func (k *control) send(t ctlType, payload []byte) error {
 	frame = append(frame, payload...)
 	k.writing <- struct{}{}
 	defer func() { <-k.writing }()
-	if _, err := k.rw.Write(frame); err != nil {
-		return k.c.failed(err)
-	}
-	return nil
+	_, err := k.rw.Write(frame)
+	return err
 }
 
 // own sends a frame of the link's, if the stream is there: these are hints.
@@ -186,7 +196,9 @@ func (k *control) readLoop(r io.Reader) {
 	}
 }
 
-// ended is the stream's end: clean ends leave the data stream its say.
+// ended is the stream's end. Whether the link is lost is for the data stream to
+// say: a peer that has closed resets the control connection when one of our
+// hints reaches it, while the last of its data is still to be read.
 func (k *control) ended(err error) {
 	if err == io.EOF { //nolint:errorlint // ReadFull returns it bare
 		// No more pings will come; what is left of the data may take a while.
@@ -194,7 +206,16 @@ func (k *control) ended(err error) {
 		k.fail(io.EOF)
 		return
 	}
-	k.fail(k.c.failed(err))
+	k.c.expect(DefaultSilence)
+	k.fail(k.explain(err))
+}
+
+// explain is a control stream's error for its user.
+func (k *control) explain(err error) error {
+	if final := k.c.Err(); final != nil {
+		return final
+	}
+	return classify(err)
 }
 
 func (k *control) protocol(format string, args ...any) {
@@ -260,8 +281,16 @@ func (k *control) fail(err error) {
 			err = net.ErrClosed
 		}
 		k.err = err
+		close(k.over)
 		k.wake()
 	}
+}
+
+// failure is why the control stream is over.
+func (k *control) failure() error {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.err
 }
 
 // wake must be called with mu held.
@@ -282,7 +311,10 @@ func (k *control) ping() (<-chan struct{}, error) {
 	answered := make(chan struct{})
 	k.sent[seq], k.pings[seq] = time.Now(), answered
 	k.mu.Unlock()
-	return answered, k.send(ctlPing, binary.BigEndian.AppendUint64(nil, seq))
+	if err := k.send(ctlPing, binary.BigEndian.AppendUint64(nil, seq)); err != nil {
+		return nil, k.explain(err)
+	}
+	return answered, nil
 }
 
 func (k *control) pong(seq uint64) {

@@ -20,6 +20,7 @@ func (n *node) shaped(t testing.TB, pref Preference, p shape.Profile) (Options, 
 	if err != nil {
 		t.Fatal(err)
 	}
+	t.Cleanup(ctl.Break)
 	o := n.options(pref)
 	o.Net = ctl
 	return o, ctl
@@ -79,32 +80,45 @@ func TestAStreamDiesOfACorruptedByteAndQUICDoesNot(t *testing.T) {
 	})
 }
 
-func TestACutLinkIsLostOnBothSides(t *testing.T) {
-	bothTransports(t, func(t *testing.T, p Preference) {
-		n := newNode(t, nil)
-		o, ctl := n.shaped(t, p, shape.Profile{OneWay: time.Millisecond})
-		o.Silence = 500 * time.Millisecond
-		d, c := n.connect(t, o)
-		if _, err := d.Ping(t.Context()); err != nil {
+// someSilence is longer than a busy machine pauses a healthy link.
+const someSilence = 3 * time.Second
+
+func TestACutQUICLinkIsLostOnBothSides(t *testing.T) {
+	n := newNode(t, nil)
+	o, ctl := n.shaped(t, PreferQUIC, shape.Profile{OneWay: time.Millisecond})
+	o.Silence = someSilence
+	d, c := n.connect(t, o)
+	if _, err := d.Ping(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	ctl.Cut()
+	lostEverywhere(t, d, c)
+}
+
+// lostEverywhere checks what a lost connection says to each of its users.
+func lostEverywhere(t *testing.T, ends ...Conn) {
+	t.Helper()
+	for _, end := range ends {
+		if _, err := end.Read(make([]byte, 1)); !errors.Is(err, ErrLost) {
 			t.Fatal(err)
 		}
-		ctl.Cut()
-		for _, end := range []Conn{d, c} {
-			if _, err := end.Read(make([]byte, 1)); !errors.Is(err, ErrLost) {
-				t.Fatal(err)
-			}
-			<-end.Done()
-			if !errors.Is(end.Err(), ErrLost) {
-				t.Fatal(end.Err())
-			}
-			if _, err := end.Write([]byte{1}); !errors.Is(err, ErrLost) {
-				t.Fatal(err)
-			}
-			if _, err := end.Control().Read(make([]byte, 1)); !errors.Is(err, ErrLost) {
-				t.Fatal(err)
-			}
+		<-end.Done()
+		if !errors.Is(end.Err(), ErrLost) {
+			t.Fatal(end.Err())
 		}
-	})
+		if _, err := end.Write([]byte{1}); !errors.Is(err, ErrLost) {
+			t.Fatal(err)
+		}
+		if _, err := end.Control().Read(make([]byte, 1)); !errors.Is(err, ErrLost) {
+			t.Fatal(err)
+		}
+		if _, err := end.Control().Write([]byte{1}); !errors.Is(err, ErrLost) {
+			t.Fatal(err)
+		}
+		if _, err := end.Ping(t.Context()); !errors.Is(err, ErrLost) {
+			t.Fatal(err)
+		}
+	}
 }
 
 func TestABrokenConnectionIsLostAtOnce(t *testing.T) {
@@ -117,6 +131,49 @@ func TestABrokenConnectionIsLostAtOnce(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+}
+
+func TestAKilledNodeIsNotMistakenForAGoodbye(t *testing.T) {
+	bothTransports(t, func(t *testing.T, p Preference) {
+		n := newNode(t, nil)
+		o := n.options(p)
+		o.Silence = someSilence
+		d, c := n.connect(t, o)
+		if _, err := d.Ping(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		// What the kernel does for a dead process: FIN on streams, nothing at
+		// all on UDP.
+		switch end := c.(*conn).end.(type) {
+		case *tcpEnd:
+			_ = end.data.NetConn().Close()
+			_ = end.ctl.NetConn().Close()
+		case *quicEnd:
+			_ = n.tr.Conn.Close()
+		}
+		if _, err := d.Read(make([]byte, 1)); !errors.Is(err, ErrLost) {
+			t.Fatal(err)
+		}
+	})
+}
+
+func TestOurOwnCloseIsNotTheLinksFault(t *testing.T) {
+	bothTransports(t, func(t *testing.T, p Preference) {
+		n := newNode(t, nil)
+		d, c := n.connect(t, n.options(p))
+		reading := make(chan error, 1)
+		go func() { _, err := d.Read(make([]byte, 1)); reading <- err }()
+		_ = d.Close()
+		if err := <-reading; !errors.Is(err, net.ErrClosed) {
+			t.Error("a read under way:", err)
+		}
+		if _, err := d.Write([]byte{1}); !errors.Is(err, net.ErrClosed) {
+			t.Error("a write after it:", err)
+		}
+		if _, err := c.Read(make([]byte, 1)); err != io.EOF { //nolint:errorlint // the contract says bare
+			t.Error("the other side:", err)
+		}
+	})
 }
 
 func TestAShortStallIsSurvived(t *testing.T) {
@@ -142,7 +199,6 @@ func TestRedialComesBackAsSoonAsTheLinkDoes(t *testing.T) {
 		n := newNode(t, nil)
 		n.echo(t)
 		o, ctl := n.shaped(t, p, shape.Profile{OneWay: time.Millisecond})
-		o.Silence = 300 * time.Millisecond
 		r, err := NewRedialer(o)
 		if err != nil {
 			t.Fatal(err)
@@ -156,7 +212,7 @@ func TestRedialComesBackAsSoonAsTheLinkDoes(t *testing.T) {
 			t.Fatal(err)
 		}
 		ctl.Cut()
-		<-d.Done()
+		_ = d.Close()
 		time.AfterFunc(300*time.Millisecond, ctl.Restore)
 		d, err = r.Redial(t.Context(), []byte("resume"))
 		if err != nil {

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io"
 	"net"
-	"os"
 	"sync"
 	"time"
 
@@ -149,51 +148,6 @@ func (h *half) wake() {
 	h.changed = make(chan struct{})
 }
 
-// deadline is a time that can be moved while it is waited for.
-type deadline struct {
-	mu      sync.Mutex
-	at      time.Time
-	changed chan struct{}
-}
-
-func (d *deadline) set(t time.Time) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	d.at = t
-	if d.changed != nil {
-		close(d.changed)
-		d.changed = nil
-	}
-}
-
-// wait blocks until more is closed, the deadline has moved or has passed; the
-// last is an error.
-func (d *deadline) wait(more <-chan struct{}) error {
-	d.mu.Lock()
-	at := d.at
-	if d.changed == nil {
-		d.changed = make(chan struct{})
-	}
-	moved := d.changed
-	d.mu.Unlock()
-	var timer <-chan time.Time
-	if !at.IsZero() {
-		left := time.Until(at)
-		if left <= 0 {
-			return os.ErrDeadlineExceeded
-		}
-		t := time.NewTimer(left)
-		defer t.Stop()
-		timer = t.C
-	}
-	select {
-	case <-more:
-	case <-moved:
-	case <-timer:
-	}
-	return nil
-}
-
 type memConn struct {
 	r, w   *half
 	rd, wd deadline
@@ -220,7 +174,7 @@ func (c *memConn) Read(p []byte) (int, error) {
 		if closed {
 			return 0, io.EOF
 		}
-		if err := c.rd.wait(changed); err != nil {
+		if err := c.rd.wait(changed, nil); err != nil {
 			return 0, err
 		}
 	}
@@ -248,7 +202,7 @@ func (c *memConn) Write(p []byte) (int, error) {
 		if done == len(p) {
 			return done, nil
 		}
-		if err := c.wd.wait(changed); err != nil {
+		if err := c.wd.wait(changed, nil); err != nil {
 			return done, err
 		}
 	}

@@ -52,6 +52,7 @@ type quicEnd struct {
 	closing sync.Once
 	writing sync.Mutex // one writer of data at a time
 	reading sync.Mutex // one reader
+	stream  *quicData  // the same stream with its gate
 	sawEOF  bool       // guarded by reading
 }
 
@@ -72,7 +73,7 @@ func (q *quicEnd) rtt() (mean, deviation time.Duration) {
 func (q *quicEnd) shut(err error) {
 	q.closing.Do(func() {
 		q.closed.Store(true)
-		_ = q.data.SetReadDeadline(time.Unix(1, 0)) // ends a Read under way
+		q.interruptRead() // ends a Read under way
 		if err != nil {
 			code := codeLost
 			if errors.Is(err, ErrProtocol) {
@@ -103,6 +104,17 @@ func (q *quicEnd) shut(err error) {
 	})
 }
 
+func (q *quicEnd) interruptRead() {
+	_ = q.stream.SetReadDeadline(time.Unix(1, 0))
+}
+
+// newQUICEnd joins a connection with its bulk stream.
+func newQUICEnd(qc *quic.Conn, s *quic.Stream) (*quicEnd, *quicData) {
+	end := &quicEnd{qc: qc, data: s}
+	end.stream = &quicData{Stream: s, end: end, gate: qc.HandshakeComplete()}
+	return end, end.stream
+}
+
 // quicData is the bulk stream. At a listener its first read waits until the
 // handshake is complete: bytes that came earlier could be a replay.
 type quicData struct {
@@ -110,6 +122,13 @@ type quicData struct {
 	end   *quicEnd
 	gate  <-chan struct{}
 	ready bool // guarded by end.reading
+	until deadline
+}
+
+// SetReadDeadline holds for the wait at the gate too.
+func (d *quicData) SetReadDeadline(t time.Time) error {
+	d.until.set(t)
+	return d.Stream.SetReadDeadline(t)
 }
 
 func (d *quicData) Write(p []byte) (int, error) {
@@ -128,12 +147,20 @@ func (d *quicData) Read(p []byte) (int, error) {
 	if d.end.closed.Load() {
 		return 0, net.ErrClosed
 	}
-	if !d.ready {
+	for !d.ready {
 		select {
 		case <-d.gate:
 			d.ready = true
+			continue
 		case <-d.end.qc.Context().Done():
 			return 0, context.Cause(d.end.qc.Context())
+		default:
+		}
+		if d.end.closed.Load() {
+			return 0, net.ErrClosed
+		}
+		if err := d.until.wait(d.gate, d.end.qc.Context().Done()); err != nil {
+			return 0, err
 		}
 	}
 	n, err := d.Stream.Read(p)
@@ -146,20 +173,36 @@ func (d *quicData) Read(p []byte) (int, error) {
 // quicControl is the control stream; closing it is the connection's business.
 type quicControl struct{ *quic.Stream }
 
-// dialQUIC makes one attempt at one address.
+// dialQUIC makes one attempt at one address. A host name with addresses of both
+// families is tried over both.
 func (r *Redialer) dialQUIC(ctx context.Context, addr string, early []byte) (*conn, error) {
-	start := time.Now()
-	raddr, err := net.ResolveUDPAddr("udp", addr)
+	remotes, err := resolveUDP(ctx, addr)
 	if err != nil {
 		return nil, fmt.Errorf("resolve %s: %w", addr, err)
 	}
+	if len(remotes) == 1 {
+		return r.dialQUICAt(ctx, remotes[0], early)
+	}
+	cands := make([]candidate, len(remotes))
+	byName := map[string]*net.UDPAddr{}
+	for i, u := range remotes {
+		cands[i] = candidate{QUIC, u.String(), time.Duration(i) * familyStagger}
+		byName[u.String()] = u
+	}
+	return race(ctx, cands, func(ctx context.Context, c candidate) (*conn, error) {
+		return r.dialQUICAt(ctx, byName[c.addr], early)
+	}, func(c *conn) { _ = c.Close() })
+}
+
+func (r *Redialer) dialQUICAt(ctx context.Context, addr *net.UDPAddr, early []byte) (*conn, error) {
+	start := time.Now()
 	tr, err := r.transport()
 	if err != nil {
 		return nil, err
 	}
 	var v verdict
 	tlsConf := clientTLS(r.opts.Identity, r.opts.Peer, alpnLink, r.quicTickets, &v)
-	qc, err := tr.DialEarly(ctx, raddr, tlsConf, quicConfig(false))
+	qc, err := tr.DialEarly(ctx, addr, tlsConf, quicConfig(false))
 	if err != nil {
 		return nil, v.or(fmt.Errorf("dial %s over QUIC: %w", addr, err))
 	}
@@ -209,8 +252,7 @@ func (r *Redialer) helloQUIC(ctx context.Context, qc *quic.Conn, early []byte, s
 		return nil, err
 	}
 	state := qc.ConnectionState()
-	end := &quicEnd{qc: qc, data: s}
-	data := &quicData{Stream: s, end: end, gate: qc.HandshakeComplete()}
+	end, data := newQUICEnd(qc, s)
 	c := newConn(data, end, r.opts.Peer, QUIC, r.meter)
 	c.dialer, c.silence = true, r.silence()
 	c.stats = Stats{Resumed: state.TLS.DidResume, Early: state.Used0RTT, Setup: answered.Sub(start)}
@@ -231,14 +273,16 @@ func (c *conn) begin(ctl io.ReadWriteCloser) {
 	c.Watch(true)
 }
 
-// follow ends c when its QUIC connection does. A clean end by the peer leaves
-// the data stream readable to its end, so only failures end c at once.
+// follow ends c when its QUIC connection does.
 func (c *conn) follow(ctx context.Context) {
 	context.AfterFunc(ctx, func() {
 		err := classify(context.Cause(ctx))
-		if errors.Is(err, net.ErrClosed) || err == io.EOF { //nolint:errorlint // classify returns it bare
+		if err == io.EOF { //nolint:errorlint // classify returns it bare
 			c.finish(io.EOF, nil)
 			return
+		}
+		if errors.Is(err, net.ErrClosed) { // not by us: finish would have run
+			err = fmt.Errorf("%w: the socket was closed", ErrLost)
 		}
 		c.abort(err)
 	})
@@ -260,8 +304,7 @@ func (l *Listener) serveQUIC(qc *quic.Conn) {
 	if d, ok := ctx.Deadline(); ok {
 		_ = s.SetReadDeadline(d)
 	}
-	end := &quicEnd{qc: qc, data: s}
-	data := &quicData{Stream: s, end: end, gate: qc.HandshakeComplete()}
+	end, data := newQUICEnd(qc, s)
 	state := qc.ConnectionState()
 	if state.TLS.NegotiatedProtocol == alpnPair {
 		l.servePairing(ctx, stranger(qc.ConnectionState().TLS, s, qc.RemoteAddr()))

@@ -79,7 +79,7 @@ func (r *Redialer) strangerTCP(ctx context.Context, addr string) (*Stranger, err
 }
 
 func (r *Redialer) strangerQUIC(ctx context.Context, addr string) (*Stranger, error) {
-	raddr, err := net.ResolveUDPAddr("udp", addr)
+	remotes, err := resolveUDP(ctx, addr)
 	if err != nil {
 		return nil, fmt.Errorf("resolve %s: %w", addr, err)
 	}
@@ -88,7 +88,7 @@ func (r *Redialer) strangerQUIC(ctx context.Context, addr string) (*Stranger, er
 		return nil, err
 	}
 	var v verdict
-	qc, err := tr.Dial(ctx, raddr, clientTLS(r.opts.Identity, r.opts.Peer, alpnPair, nil, &v), quicConfig(false))
+	qc, err := tr.Dial(ctx, remotes[0], clientTLS(r.opts.Identity, r.opts.Peer, alpnPair, nil, &v), quicConfig(false))
 	if err != nil {
 		return nil, v.or(fmt.Errorf("dial %s over QUIC: %w", addr, pairAlert(err)))
 	}

@@ -3,19 +3,21 @@ package link
 import (
 	"context"
 	"crypto/rand"
-	"crypto/tls"
 	"fmt"
 	"net"
 	"sync"
 	"time"
 )
 
+// farewellTime is how long Close waits for a close_notify to be accepted.
+const farewellTime = 200 * time.Millisecond
+
 // tcpEnd is a data connection with, in time, its control connection.
 type tcpEnd struct {
-	data *tls.Conn
+	data *tlsStream
 
 	mu     sync.Mutex
-	ctl    *tls.Conn
+	ctl    *tlsStream
 	closed bool
 }
 
@@ -26,7 +28,7 @@ func (t *tcpEnd) RemoteAddr() net.Addr                 { return t.data.RemoteAdd
 func (t *tcpEnd) rtt() (mean, deviation time.Duration) { return 0, 0 }
 
 // own takes the control connection, unless the end has come before it.
-func (t *tcpEnd) own(ctl *tls.Conn) bool {
+func (t *tcpEnd) own(ctl *tlsStream) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.closed || t.ctl != nil {
@@ -41,17 +43,32 @@ func (t *tcpEnd) shut(err error) {
 	t.closed = true
 	ctl := t.ctl
 	t.mu.Unlock()
-	for _, c := range []*tls.Conn{t.data, ctl} {
-		if c == nil {
-			continue
-		}
-		if err != nil {
-			// No farewell over a dead link: it could block, and must not
-			// read as a clean end.
+	both := []*tlsStream{t.data}
+	if ctl != nil {
+		both = append(both, ctl)
+	}
+	if err != nil {
+		// No farewell over a dead link: it could block, and must not read as a
+		// clean end.
+		for _, c := range both {
 			_ = c.NetConn().Close()
-		} else {
-			_ = c.Close() // at most 5 s, crypto/tls's own bound
 		}
+		return
+	}
+	// The farewell takes up to five seconds, crypto/tls's own bound, when the
+	// peer does not read. Close does not wait for that.
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		for _, c := range both {
+			_ = c.Close()
+		}
+	}()
+	timer := time.NewTimer(farewellTime)
+	defer timer.Stop()
+	select {
+	case <-done:
+	case <-timer.C:
 	}
 }
 
@@ -64,7 +81,7 @@ func (r *Redialer) dialTCP(ctx context.Context, addr string, early []byte) (*con
 		return nil, fmt.Errorf("choose link id: %w", err)
 	}
 	type result struct {
-		tc  *tls.Conn
+		tc  *tlsStream
 		err error
 	}
 	ctlCtx, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
@@ -103,7 +120,7 @@ func (r *Redialer) dialTCP(ctx context.Context, addr string, early []byte) (*con
 			res.err = joinTCP(end, res.tc, hello{version: helloVersion, kind: kindControl, link: h.link})
 		}
 		if res.err != nil {
-			c.abort(fmt.Errorf("%w: the control connection did not come up: %w", ErrLost, res.err))
+			c.ctl.ended(fmt.Errorf("the control connection did not come up: %w", res.err))
 			return
 		}
 		c.begin(res.tc)
@@ -113,7 +130,7 @@ func (r *Redialer) dialTCP(ctx context.Context, addr string, early []byte) (*con
 
 // joinTCP sends the control connection's hello. Its answer is the first thing
 // on the stream, and is read here, off the dialer's path.
-func joinTCP(end *tcpEnd, tc *tls.Conn, h hello) error {
+func joinTCP(end *tcpEnd, tc *tlsStream, h hello) error {
 	if !end.own(tc) {
 		_ = tc.NetConn().Close()
 		return net.ErrClosed
@@ -128,13 +145,13 @@ func joinTCP(end *tcpEnd, tc *tls.Conn, h hello) error {
 	return tc.SetDeadline(time.Time{})
 }
 
-func (r *Redialer) handshakeTCP(ctx context.Context, addr, alpn string) (*tls.Conn, error) {
+func (r *Redialer) handshakeTCP(ctx context.Context, addr, alpn string) (*tlsStream, error) {
 	raw, err := r.connectTCP(ctx, addr)
 	if err != nil {
 		return nil, err
 	}
 	var v verdict
-	tc := tls.Client(raw, clientTLS(r.opts.Identity, r.opts.Peer, alpn, r.ticketsFor(alpn), &v))
+	tc := tlsClient(raw, clientTLS(r.opts.Identity, r.opts.Peer, alpn, r.ticketsFor(alpn), &v))
 	ctx, cancel := context.WithTimeout(ctx, 2*handshakeTimeout)
 	defer cancel()
 	if err := tc.HandshakeContext(ctx); err != nil {
@@ -171,7 +188,7 @@ func (r *Redialer) connectTCP(ctx context.Context, addr string) (net.Conn, error
 	return raw, nil
 }
 
-func helloTCP(ctx context.Context, tc *tls.Conn, h hello) (time.Duration, error) {
+func helloTCP(ctx context.Context, tc *tlsStream, h hello) (time.Duration, error) {
 	stop := context.AfterFunc(ctx, func() { _ = tc.SetDeadline(time.Unix(1, 0)) })
 	start := time.Now()
 	_ = tc.SetDeadline(start.Add(2 * handshakeTimeout))
@@ -191,7 +208,7 @@ func helloTCP(ctx context.Context, tc *tls.Conn, h hello) (time.Duration, error)
 // serveTCP takes one incoming connection through its hello.
 func (l *Listener) serveTCP(raw net.Conn) {
 	defer l.begun(raw)()
-	tc := tls.Server(raw, l.tcpTLS)
+	tc := tlsServer(raw, l.tcpTLS)
 	ctx, cancel := context.WithTimeout(l.ctx, handshakeTimeout)
 	defer cancel()
 	_ = raw.SetDeadline(time.Now().Add(handshakeTimeout))
@@ -242,7 +259,7 @@ func (l *Listener) serveTCP(raw net.Conn) {
 
 // refuseTCP says why and lets the words arrive: closing a socket with unread
 // bytes resets it, and a reset overtakes what was written.
-func (l *Listener) refuseTCP(tc *tls.Conn, err error) {
+func (l *Listener) refuseTCP(tc *tlsStream, err error) {
 	l.refused(err)
 	if _, werr := tc.Write(encodeReply(statusOf(err), err.Error())); werr != nil {
 		_ = tc.NetConn().Close()
@@ -251,7 +268,7 @@ func (l *Listener) refuseTCP(tc *tls.Conn, err error) {
 	l.closeGently(tc)
 }
 
-func (l *Listener) closeGently(tc *tls.Conn) {
+func (l *Listener) closeGently(tc *tlsStream) {
 	_ = tc.CloseWrite()
 	_ = tc.SetReadDeadline(time.Now().Add(lingerTime))
 	var sink [512]byte
@@ -277,7 +294,7 @@ type waitingLink struct {
 
 // joinControl gives a control connection to its data connection. It may come
 // first: both were dialled at once.
-func (l *Listener) joinControl(peer ID, h hello, tc *tls.Conn) {
+func (l *Listener) joinControl(peer ID, h hello, tc *tlsStream) {
 	key := controlKey{peer, h.link}
 	deadline := time.NewTimer(ctlWait)
 	defer deadline.Stop()
@@ -305,7 +322,7 @@ func (l *Listener) joinControl(peer ID, h hello, tc *tls.Conn) {
 	}
 }
 
-func (l *Listener) attachControl(w waitingLink, tc *tls.Conn) {
+func (l *Listener) attachControl(w waitingLink, tc *tlsStream) {
 	if !w.end.own(tc) {
 		_ = tc.NetConn().Close()
 		return
@@ -316,7 +333,7 @@ func (l *Listener) attachControl(w waitingLink, tc *tls.Conn) {
 		err = tc.SetDeadline(time.Time{})
 	}
 	if err != nil {
-		w.c.abort(classify(err))
+		w.c.ctl.ended(err)
 		return
 	}
 	w.c.ctl.attach(tc)

@@ -48,8 +48,8 @@ func baseTLS(own *identity.Identity) *tls.Config {
 func clientTLS(own *identity.Identity, peer ID, alpn string, cache tls.ClientSessionCache, verdict *verdict) *tls.Config {
 	conf := baseTLS(own)
 	conf.NextProtos = []string{alpn}
-	// Not a host name: it makes the session cache's key the peer.
-	conf.ServerName = peer.Short() + ".clonecloud.invalid"
+	// It travels in the clear, so it names nobody; each peer has its own cache.
+	conf.ServerName = "clonecloud.invalid"
 	conf.ClientSessionCache = cache
 	// There is no authority to verify against; VerifyConnection compares the
 	// key itself, also when a session is resumed.

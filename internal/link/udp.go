@@ -26,6 +26,10 @@ var (
 
 func (u *udpSocket) WriteMsgUDP(b, oob []byte, addr *net.UDPAddr) (n, oobn int, err error) {
 	n, oobn, err = u.UDPConn.WriteMsgUDP(b, oob, addr)
+	if errors.Is(err, syscall.EPERM) {
+		// Linux sometimes refuses a socket's first packet (golang/go#63322).
+		n, oobn, err = u.UDPConn.WriteMsgUDP(b, oob, addr)
+	}
 	if err != nil && !quicNeeds(err) {
 		return len(b), len(oob), nil
 	}
@@ -43,8 +47,7 @@ func (u *udpSocket) WriteTo(b []byte, addr net.Addr) (int, error) {
 // quicNeeds reports errors that quic-go acts upon: a closed socket; EIO, with
 // which Linux refuses segmentation offload; a message too long for the path.
 func quicNeeds(err error) bool {
-	return errors.Is(err, net.ErrClosed) || errors.Is(err, syscall.EIO) ||
-		errors.Is(err, syscall.EMSGSIZE) || errors.Is(err, syscall.EINVAL)
+	return errors.Is(err, net.ErrClosed) || errors.Is(err, syscall.EIO) || errors.Is(err, syscall.EMSGSIZE)
 }
 
 // silenceQUIC keeps quic-go from logging about socket buffer sizes to a

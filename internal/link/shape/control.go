@@ -115,7 +115,8 @@ func (c *Control) Corrupt(d Direction, n int) {
 }
 
 // Break resets every stream that is open, as a middlebox or a dying kernel
-// does. Datagram sockets have no such end.
+// does. Datagram sockets have no such end. It also releases at once what closed
+// streams still hold back for a link that is cut.
 func (c *Control) Break() {
 	c.mu.Lock()
 	all := make([]*stream, 0, len(c.streams))
