@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/tetratelabs/wazero/sys"
+
 	"github.com/clonecloud/clonecloud/internal/engine"
 )
 
@@ -253,6 +255,12 @@ func TestExitCarriesTheCodeAndIsNoTrap(t *testing.T) {
 			if !errors.As(err, &exit) || exit.Code != code {
 				t.Errorf("exit %d: %v", code, err)
 			}
+		}
+		// Host modules written for the engine itself end a program this way.
+		h.onCall = func(context.Context, int32) int32 { panic(sys.NewExitError(5)) }
+		var exit *engine.Exit
+		if _, err := h.call(in, "reenter", 1); !errors.As(err, &exit) || exit.Code != 5 {
+			t.Errorf("exit by the engine's own error: %v", err)
 		}
 		h.must(in, "bump") // the memory and the globals can still be looked at
 	})

@@ -30,6 +30,7 @@ const (
 type Collector struct {
 	base, live uint64 // allocated in all, and alive, at the last collection
 	idleBase   uint64 // allocated in all when Idle last gave memory back
+	calls      uint64
 	sample     [1]metrics.Sample
 }
 
@@ -48,10 +49,10 @@ func (c *Collector) read(name string) uint64 {
 // CollectIfGrown collects if as much was allocated since the last collection as
 // was alive then, and at least 32 MB. It is called in host functions, where the
 // guest waits anyway; a guest that calls none allocates nothing on the Go heap.
-// It takes well under a microsecond where it does not collect, and some
-// milliseconds where it does. It returns whether it did.
+// It looks at every sixteenth call only, because looking takes about a
+// microsecond; a collection takes some milliseconds. It returns whether it did.
 func (c *Collector) CollectIfGrown() bool {
-	if c.allocated()-c.base < max(minGrowth, c.live) {
+	if c.calls++; c.calls%16 != 0 || c.allocated()-c.base < max(minGrowth, c.live) {
 		return false
 	}
 	c.collect()

@@ -33,6 +33,7 @@ func childProgram(c *proc.Child) int {
 }
 
 var programs = map[string]func(*proc.Child) int{
+	"pong":    pong,
 	"echo":    func(c *proc.Child) int { _, _ = io.Copy(c.Conn, c.Conn); return 0 },
 	"exit":    func(c *proc.Child) int { return 7 },
 	"spin":    spin,
@@ -40,6 +41,20 @@ var programs = map[string]func(*proc.Child) int{
 	"guest":   runGuest,
 	"stdio":   useStdio,
 	"collect": collect,
+}
+
+// pong sends back each piece as it comes, by the stream's own calls.
+func pong(c *proc.Child) int {
+	b := make([]byte, 64)
+	for {
+		n, err := c.Conn.Read(b)
+		if err != nil {
+			return 0
+		}
+		if _, err := c.Conn.Write(b[:n]); err != nil {
+			return 0
+		}
+	}
 }
 
 // spin says one byte and then computes for ever without a call that yields.

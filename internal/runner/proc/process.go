@@ -111,12 +111,12 @@ func (p *Process) Kill() error {
 		p.killed = true
 	}
 	p.mu.Unlock()
+	err := p.process.Kill()
 	// A command that started the runner as a process of its own dies without it;
 	// the stream's end reaches the runner itself.
 	if half, ok := p.conn.(interface{ CloseWrite() error }); ok {
 		_ = half.CloseWrite()
 	}
-	err := p.process.Kill()
 	if errors.Is(err, os.ErrProcessDone) {
 		err = nil
 	}
