@@ -21,6 +21,9 @@ func command(args ...string) (status int, stdout, stderr string) {
 }
 
 func TestPeopleInTheSamplePhotosAreNamed(t *testing.T) {
+	if testing.Short() {
+		t.Skip("describes 24 faces")
+	}
 	status, out, errs := command("--known", "known", "photos")
 	if status != 0 || errs != "" {
 		t.Fatalf("status %d: %s", status, errs)
