@@ -241,7 +241,7 @@ func (s *System) fdRead(c *call) Errno {
 		// give.
 		for _, b := range iov {
 			if len(b) > 0 {
-				n, e = s.host.Read(d.Handle, b)
+				n, e = s.host.Read(d.Handle, c.short(b))
 				break
 			}
 		}
