@@ -8,10 +8,10 @@ import (
 
 // Limits on what an attempt hands back.
 const (
-	MaxObjects = 1 << 20
-	MaxEffects = 1 << 22
+	MaxObjects = 1 << 18
+	MaxEffects = 1 << 20
 	MaxOpens   = wasi.MaxDescs
-	MaxReads   = 1 << 20
+	MaxReads   = 1 << 19
 )
 
 // Kind says what an effect does. The numbers are part of the wire format.

@@ -12,7 +12,7 @@ const (
 	MaxChain    = 512     // facts that one walk brings
 	MaxHandles  = 4096    // handles of one Wait
 	MaxTarget   = wasi.MaxPath
-	maxListing  = 16 << 20 // bytes of names in one listing
+	MaxListing  = 8 << 20 // bytes of names in one listing
 	minDirEntry = 3
 )
 

@@ -19,8 +19,10 @@ import (
 type Journal interface {
 	Append(entry []byte) error
 	// Load returns all that was appended since the last Clear; the last
-	// entry may be torn if the device was cut.
+	// entry may be torn if the device was cut. Nil: there is no journal.
 	Load() ([]byte, error)
+	// Trim keeps the first n bytes: what is behind them is torn.
+	Trim(n int) error
 	Clear() error
 }
 
@@ -73,6 +75,19 @@ func (j FileJournal) Load() ([]byte, error) {
 	return b, nil
 }
 
+// Trim implements Journal.
+func (j FileJournal) Trim(n int) (err error) {
+	f, err := os.OpenFile(j.Path, os.O_WRONLY, 0)
+	if err != nil {
+		return fmt.Errorf("commit record: %w", err)
+	}
+	defer func() { err = errors.Join(err, f.Close()) }()
+	if err := f.Truncate(int64(n)); err != nil {
+		return fmt.Errorf("commit record: %w", err)
+	}
+	return f.Sync()
+}
+
 // Clear implements Journal.
 func (j FileJournal) Clear() error {
 	if err := os.Remove(j.Path); err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -113,9 +128,10 @@ func (e *entry) frame() ([]byte, error) {
 	return p, nil
 }
 
-// parse returns the entries of a journal up to the first torn one.
-func parse(b []byte) []entry {
-	var es []entry
+// parse returns the entries of a journal up to the first torn one, and how
+// many bytes they are.
+func parse(b []byte) (es []entry, size int) {
+	all := len(b)
 	for len(b) >= 12 {
 		n := int64(binary.LittleEndian.Uint32(b))
 		if n > int64(len(b)-12) || xxh3.Hash(b[12:12+n]) != binary.LittleEndian.Uint64(b[4:]) {
@@ -128,5 +144,5 @@ func parse(b []byte) []entry {
 		es = append(es, e)
 		b = b[12+n:]
 	}
-	return es
+	return es, all - len(b)
 }

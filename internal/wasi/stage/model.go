@@ -75,6 +75,7 @@ type model struct {
 	byInode map[inode]*object
 	all     []*object // whose names follow when a folder moves
 	roots   map[string]wasi.Handle
+	located map[wasi.Handle]located
 	held    map[inode]bool
 	tops    map[string]wasi.Handle // every folder that the guest was given
 	steps   []step
@@ -91,7 +92,7 @@ func (m *model) own() string {
 // load finds every object of the effects on the device, and checks that it
 // is as the attempt saw it first.
 func (m *model) load() error {
-	m.roots, m.byInode = map[string]wasi.Handle{}, map[inode]*object{}
+	m.roots, m.byInode, m.located = map[string]wasi.Handle{}, map[inode]*object{}, map[wasi.Handle]located{}
 	if err := m.loadHeld(); err != nil {
 		return err
 	}
@@ -245,6 +246,21 @@ func (m *model) searchOpen(h wasi.Handle) (wasi.Handle, Place) {
 // locate returns where a device handle was opened: the root's handle and the
 // place, which is zero if nobody knows.
 func (m *model) locate(h wasi.Handle) (root wasi.Handle, at Place, err error) {
+	if l, ok := m.located[h]; ok {
+		return l.root, l.at, nil
+	}
+	if root, at, err = m.search(h); err == nil {
+		m.located[h] = located{root, at}
+	}
+	return root, at, err
+}
+
+type located struct {
+	root wasi.Handle
+	at   Place
+}
+
+func (m *model) search(h wasi.Handle) (root wasi.Handle, at Place, err error) {
 	host := m.s.cfg.Host
 	if m.s.cfg.Descs != nil {
 		for _, d := range m.s.cfg.Descs() {

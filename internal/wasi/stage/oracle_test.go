@@ -287,10 +287,9 @@ func genOff(t *rapid.T) uint64 {
 	return rapid.SampledFrom([]uint64{0, 1, 5, 100, 4095, 4096, 4097, 9000, 65536, 70000, 131072, 300000}).Draw(t, "off")
 }
 
-// attempt is a world whose guest is at a site.
-func (w *world) depart(t interface{ Fatal(...any) }, journal string) (*site.Site, *stage.Server) {
-	srv := stage.NewServer(stage.Config{Host: w.local, Descs: w.descs, Journal: stage.FileJournal{Path: journal}})
-	s := site.New(site.Config{Forward: func(r site.Request) (site.Reply, error) {
+// newSite returns a site that asks srv in the wire's form.
+func newSite(srv *stage.Server) *site.Site {
+	return site.New(site.Config{Forward: func(r site.Request) (site.Reply, error) {
 		req, err := site.DecodeRequest(r.Encode(nil))
 		if err != nil {
 			return site.Reply{}, err
@@ -298,6 +297,12 @@ func (w *world) depart(t interface{ Fatal(...any) }, journal string) (*site.Site
 		p := srv.Serve(req)
 		return site.DecodeReply(p.Encode(nil))
 	}, Realtime: 1_700_000_000_000_000_000, Seed: [32]byte{1}})
+}
+
+// depart sends the guest to a site.
+func (w *world) depart(journal string) (*site.Site, *stage.Server) {
+	srv := stage.NewServer(stage.Config{Host: w.local, Descs: w.descs, Journal: stage.FileJournal{Path: journal}})
+	s := newSite(srv)
 	w.host = s
 	return s, srv
 }
@@ -360,7 +365,7 @@ func TestAnyProgramAtASiteIsAsAtHome(t *testing.T) {
 			}
 		}
 		run(rapid.IntRange(0, 6).Draw(t, "before"), "before")
-		s, srv := b.depart(t, filepath.Join(base, "journal"))
+		s, srv := b.depart(filepath.Join(base, "journal"))
 		run(rapid.IntRange(1, 25).Draw(t, "ops"), "away")
 		b.arrive(t, s, srv)
 		if ta, tb := tree(t, a.dir), tree(t, b.dir); ta != tb {

@@ -3,6 +3,8 @@ package stage
 import (
 	"errors"
 	"fmt"
+
+	"github.com/clonecloud/clonecloud/internal/wasi"
 )
 
 // Direction says what becomes of a commit that was cut.
@@ -25,13 +27,20 @@ func Recover(j Journal, fsys FS, dir Direction) error {
 	if err != nil {
 		return err
 	}
-	if len(b) == 0 {
+	if b == nil {
 		return nil
 	}
 	var rec *record
 	var stages []Place
 	batch, done := 0, false
-	for _, e := range parse(b) {
+	es, size := parse(b)
+	if size < len(b) {
+		// What follows a torn entry would never be read.
+		if err := j.Trim(size); err != nil {
+			return fmt.Errorf("recover: %w", err)
+		}
+	}
+	for _, e := range es {
 		switch {
 		case e.Record != nil:
 			rec = e.Record
@@ -126,6 +135,10 @@ func (m *move) undo(fsys FS, d *dirty) error {
 		info, err := fsys.Lstat(p)
 		if gone(err) {
 			return inode{}, false, nil
+		}
+		if err == nil && info.Type == wasi.FiletypeDirectory {
+			// It may move, and what was undone in it must be flushed first.
+			err = d.sync()
 		}
 		return info.inode(), err == nil, err
 	}

@@ -220,9 +220,26 @@ func (s *Server) private(h wasi.Handle, path string) (string, bool) {
 	return at, s.cfg.Private(at)
 }
 
+// privateIn reports whether an entry of a folder is private: then its listing
+// is, too.
+func (s *Server) privateIn(dir wasi.Handle, path string, ds []wasi.Dirent) (string, bool) {
+	if s.cfg.Private == nil {
+		return "", false
+	}
+	for _, d := range ds {
+		if where, yes := s.private(dir, filepath.Join(path, d.Name)); yes {
+			return where, true
+		}
+	}
+	return "", false
+}
+
 // read answers a block of a file.
 func (s *Server) read(r site.Request) site.Reply {
 	h := r.Handle
+	if r.Path != "" && !validPath(r.Path) {
+		return refused("a malformed path")
+	}
 	if r.Path != "" {
 		var e wasi.Errno
 		if h, e = s.file(r.Handle, r.Path, r.ID); e == wasi.ErrnoStale {
@@ -294,7 +311,20 @@ func (s *Server) file(dir wasi.Handle, path string, id wasi.Identity) (wasi.Hand
 
 // list answers the entries of a folder.
 func (s *Server) list(r site.Request) site.Reply {
+	if r.Path != "" && !validPath(r.Path) {
+		return refused("a malformed path")
+	}
 	ds, e := s.entries(r.Handle, r.Path)
+	if where, yes := s.privateIn(r.Handle, r.Path, ds); yes {
+		return site.Reply{Code: site.Pinned, Reason: "private: " + where}
+	}
+	size := 0
+	for _, d := range ds {
+		size += len(d.Name)
+	}
+	if size > site.MaxListing {
+		return refused("a folder with %d bytes of names", size)
+	}
 	return site.Reply{Names: ds, Errno: e}
 }
 

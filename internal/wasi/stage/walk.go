@@ -38,7 +38,7 @@ func (s *Server) walk(r site.Request) site.Reply {
 			return site.Reply{Code: site.Pinned, Reason: "private: " + where}
 		}
 	}
-	end := p.Facts[len(p.Facts)-1].Stat
+	var end wasi.Stat
 	for _, f := range p.Facts {
 		if f.Path == p.End {
 			end = f.Stat
@@ -46,40 +46,43 @@ func (s *Server) walk(r site.Request) site.Reply {
 	}
 	switch {
 	case end.Type == wasi.FiletypeDirectory:
-		s.endFolder(r, &p)
+		return s.endFolder(r, p)
 	case end.Type == wasi.FiletypeRegularFile:
-		s.endFile(r, &p)
+		return s.endFile(r, p)
 	}
 	return p
 }
 
-func (s *Server) endFolder(r site.Request, p *site.Reply) {
+// endFolder lists the folder at the end of a walk. A listing that is too long
+// or private is left to be asked for.
+func (s *Server) endFolder(r site.Request, p site.Reply) site.Reply {
 	if !r.Read && !r.List {
-		return
+		return p
 	}
 	ds, e := s.entries(r.Handle, p.End)
 	p.Errno = e
-	if r.List && e == wasi.ErrnoSuccess && len(ds) <= s.cfg.Limits.Listed {
+	if _, hidden := s.privateIn(r.Handle, p.End, ds); r.List && e == wasi.ErrnoSuccess && !hidden &&
+		len(ds) <= s.cfg.Limits.Listed {
 		p.Names, p.Listed = ds, true
 	}
+	return p
 }
 
 // endFile opens the file at the end of a walk as the guest would, to learn
 // whether it may, and reads its first block.
-func (s *Server) endFile(r site.Request, p *site.Reply) {
+func (s *Server) endFile(r site.Request, p site.Reply) site.Reply {
 	if !r.Read && !r.Write {
-		return
+		return p
 	}
 	h, st, e := s.cfg.Host.Open(r.Handle, p.End, wasi.OpenFlags{Read: r.Read, Write: r.Write})
 	p.Errno = e
 	if e != wasi.ErrnoSuccess {
-		return
+		return p
 	}
 	defer s.cfg.Host.Close(h)
 	for _, f := range p.Facts {
 		if f.Path == p.End && f.Stat.Identity() != st.Identity() {
-			*p = site.Reply{Code: site.Changed, Reason: p.End}
-			return
+			return site.Reply{Code: site.Changed, Reason: p.End}
 		}
 	}
 	if r.Read && r.Length > 0 {
@@ -87,6 +90,7 @@ func (s *Server) endFile(r site.Request, p *site.Reply) {
 			p.Data = data
 		}
 	}
+	return p
 }
 
 // resolve walks path from dir, as package site will walk it again on these

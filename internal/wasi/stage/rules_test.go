@@ -1,0 +1,593 @@
+//go:build linux || darwin
+
+package stage_test
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/clonecloud/clonecloud/internal/wasi"
+	"github.com/clonecloud/clonecloud/internal/wasi/site"
+	"github.com/clonecloud/clonecloud/internal/wasi/stage"
+)
+
+// bench is a device and a site, with what the tests want to know.
+type bench struct {
+	t        *testing.T
+	dir      string
+	local    *wasi.Local
+	root     wasi.Handle
+	out      bytes.Buffer
+	descs    map[uint32]wasi.Desc
+	private  string
+	srv      *stage.Server
+	site     *site.Site
+	requests []site.Op
+	cfg      site.Config
+	srvCfg   stage.Config
+}
+
+func newBench(t *testing.T, tune func(b *bench)) *bench {
+	b := &bench{t: t, dir: t.TempDir(), descs: map[uint32]wasi.Desc{}}
+	populate(t, b.dir)
+	b.local = wasi.NewLocal(strings.NewReader("input"), &b.out, io.Discard)
+	t.Cleanup(b.local.CloseAll)
+	var err error
+	b.root, err = b.local.AddFolder(b.dir, false)
+	must(t, err)
+	b.descs[3] = wasi.Desc{Handle: b.root, Root: b.root, Path: ".", Preopen: true}
+	b.srvCfg = stage.Config{
+		Host: b.local, Descs: func() map[uint32]wasi.Desc { return b.descs },
+		Journal: stage.FileJournal{Path: filepath.Join(t.TempDir(), "journal")},
+	}
+	b.cfg = site.Config{Forward: func(r site.Request) (site.Reply, error) {
+		b.requests = append(b.requests, r.Op)
+		return b.srv.Serve(r), nil
+	}}
+	if tune != nil {
+		tune(b)
+	}
+	b.srv = stage.NewServer(b.srvCfg)
+	t.Cleanup(b.srv.Abandon)
+	b.site = site.New(b.cfg)
+	return b
+}
+
+func (b *bench) path(name string) string { return filepath.Join(b.dir, name) }
+
+func (b *bench) open(path string, f wasi.OpenFlags) wasi.Handle {
+	b.t.Helper()
+	h, _, e := b.site.Open(b.root, path, f)
+	b.ok(e)
+	return h
+}
+
+func (b *bench) ok(e wasi.Errno) {
+	b.t.Helper()
+	if e != wasi.ErrnoSuccess {
+		b.t.Fatal(e)
+	}
+}
+
+func (b *bench) write(h wasi.Handle, s string, off uint64) {
+	b.t.Helper()
+	n, e := b.site.PWrite(h, []byte(s), off)
+	b.ok(e)
+	if n != len(s) {
+		b.t.Fatal("short write of", n)
+	}
+}
+
+func (b *bench) print(s string) {
+	b.t.Helper()
+	_, e := b.site.Write(1, []byte(s))
+	b.ok(e)
+}
+
+func (b *bench) prepare() (*stage.Staged, error) {
+	eff, reads := b.site.Finish()
+	return b.srv.Prepare(eff, reads)
+}
+
+func (b *bench) commit() *stage.Committed {
+	b.t.Helper()
+	st, err := b.prepare()
+	must(b.t, err)
+	c, err := st.Commit()
+	must(b.t, err)
+	must(b.t, c.Leftover)
+	return c
+}
+
+// aborted returns the reason for which f abandons the attempt.
+func aborted(t *testing.T, f func()) (reason string) {
+	t.Helper()
+	defer func() {
+		a, ok := recover().(wasi.Abort)
+		if !ok {
+			t.Fatal("the attempt goes on")
+		}
+		reason = a.Reason
+	}()
+	f()
+	return ""
+}
+
+var (
+	toRead    = wasi.OpenFlags{Read: true, Follow: true}
+	toCreate  = wasi.OpenFlags{Read: true, Write: true, Create: true, Follow: true}
+	toRewrite = wasi.OpenFlags{Write: true, Truncate: true, Follow: true}
+	toWrite   = wasi.OpenFlags{Read: true, Write: true, Follow: true}
+)
+
+func TestASmallFileIsOpenedAndReadInOneRoundTrip(t *testing.T) {
+	b := newBench(t, nil)
+	buf := make([]byte, 4096)
+	b.ok(func() wasi.Errno { _, e := b.site.StatAt(b.root, "nothing", true); return e }())
+	b.requests = nil
+	h := b.open("ld/up", toRead) // through two links
+	n, e := b.site.PRead(h, buf, 0)
+	b.ok(e)
+	if n != 4096 || !strings.HasPrefix(string(buf), "b.b.") {
+		t.Errorf("read %d bytes", n)
+	}
+	if len(b.requests) != 1 {
+		t.Errorf("%d round trips: %v", len(b.requests), b.requests)
+	}
+	for _, again := range []string{"b", "d/up", "ld/../b"} {
+		if _, e := b.site.StatAt(b.root, again, true); e != wasi.ErrnoSuccess {
+			t.Error(again, e)
+		}
+	}
+	if len(b.requests) > 2 {
+		t.Errorf("what is known is asked for again: %v", b.requests)
+	}
+}
+
+func TestAFileReadInSmallPiecesIsFetchedAhead(t *testing.T) {
+	b := newBench(t, nil)
+	want := bytes.Repeat([]byte("0123456789abcdef"), 256<<10/16*16) // 4 MiB
+	must(t, os.WriteFile(b.path("big"), want, 0o600))
+	h := b.open("big", toRead)
+	var got []byte
+	buf := make([]byte, 4096)
+	for {
+		n, e := b.site.PRead(h, buf, uint64(len(got)))
+		b.ok(e)
+		if n == 0 {
+			break
+		}
+		got = append(got, buf[:n]...)
+	}
+	if !bytes.Equal(got, want) {
+		t.Error("read something else")
+	}
+	if len(b.requests) > 16 {
+		t.Errorf("%d round trips for 4 MiB", len(b.requests))
+	}
+}
+
+func TestRule10AFailedLookupAndAListingAreAskedForOnce(t *testing.T) {
+	b := newBench(t, nil)
+	for range 3 {
+		if _, e := b.site.StatAt(b.root, "n/o/t", true); e != wasi.ErrnoNoent {
+			t.Fatal(e)
+		}
+		_, e := b.site.ReadDir(b.root)
+		b.ok(e)
+	}
+	if len(b.requests) > 3 { // what the root is, the walk, the listing
+		t.Error(b.requests)
+	}
+}
+
+func TestRule10SomethingPrivateIsPinned(t *testing.T) {
+	b := newBench(t, func(b *bench) {
+		b.srvCfg.Private = func(p string) bool { return strings.HasPrefix(p, b.path("d")) }
+	})
+	for name, f := range map[string]func(){
+		"opened":                 func() { b.site.Open(b.root, "d/a", toRead) },
+		"looked at":              func() { b.site.StatAt(b.root, "d", false) },
+		"reached through a link": func() { b.site.StatAt(b.root, "ld/a", true) },
+		"listed":                 func() { b.site.ReadDir(b.root) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			if r := aborted(t, f); !strings.Contains(r, "private") {
+				t.Error(r)
+			}
+		})
+	}
+	if _, e := b.site.StatAt(b.root, "a", true); e != wasi.ErrnoSuccess {
+		t.Error(e)
+	}
+}
+
+func TestRule11ForwardedReadsLeaveTheDescriptorTableAlone(t *testing.T) {
+	b := newBench(t, nil)
+	before := len(b.local.Handles())
+	for range 3 {
+		h := b.open("b", toRead)
+		b.site.PRead(h, make([]byte, 10), 90_000)
+		b.site.Close(h)
+	}
+	b.srv.Abandon()
+	if now := len(b.local.Handles()); now != before {
+		t.Errorf("%d handles, there were %d", now, before)
+	}
+}
+
+func TestRule13OutputIsReleasedUpToTheFirstFileChange(t *testing.T) {
+	b := newBench(t, nil)
+	b.site.SetEntry(7)
+	b.print("one")
+	b.print("two")
+	h := b.open("n", toCreate)
+	b.print("three")
+	batch, ok := b.site.TakeOutput(1 << 20)
+	if !ok || len(batch.Output) != 2 || batch.Output[0].Entry != 7 {
+		t.Fatalf("%+v", batch)
+	}
+	if n, err := b.srv.Release(batch); n != 2 || err != nil {
+		t.Fatal(n, err)
+	}
+	if b.out.String() != "onetwo" {
+		t.Fatal(b.out.String())
+	}
+	if _, ok := b.site.TakeOutput(1 << 20); ok {
+		t.Error("released past a file change")
+	}
+	b.write(h, "content", 0)
+	b.commit()
+	if b.out.String() != "onetwothree" {
+		t.Error(b.out.String())
+	}
+}
+
+func TestRule13AChangedFileKeepsABatchBack(t *testing.T) {
+	for name, look := range map[string]func(b *bench){
+		"read":          func(b *bench) { b.site.PRead(b.open("d/a", toRead), make([]byte, 10), 0) },
+		"statted":       func(b *bench) { b.site.StatAt(b.root, "d/a", true) },
+		"by a link":     func(b *bench) { b.site.StatAt(b.root, "ld/a", true) },
+		"looked for":    func(b *bench) { b.site.StatAt(b.root, "new", true) },
+		"listed":        func(b *bench) { b.site.ReadDir(b.root) },
+		"opened":        func(b *bench) { b.open("d/a", toWrite) },
+		"link followed": func(b *bench) { b.site.StatAt(b.root, "l", true) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			b := newBench(t, nil)
+			look(b)
+			b.print("x")
+			batch, _ := b.site.TakeOutput(1 << 20)
+			must(t, b.srv.CheckReads(batch.Reads))
+			must(t, os.WriteFile(b.path("d/a"), []byte("other"), 0o600))
+			must(t, os.WriteFile(b.path("new"), nil, 0o600))
+			must(t, os.Remove(b.path("l")))
+			if n, err := b.srv.Release(batch); n != 0 || !errors.Is(err, stage.ErrChanged) {
+				t.Error(n, err)
+			}
+			if b.out.Len() != 0 {
+				t.Error("something was released")
+			}
+		})
+	}
+}
+
+func TestRule13WhatWasCheckedIsSettledAndWhatIsReadAgainIsNot(t *testing.T) {
+	b := newBench(t, nil)
+	h := b.open("d/a", toRead)
+	b.print("x")
+	batch, _ := b.site.TakeOutput(1 << 20)
+	must(t, b.srv.CheckReads(batch.Reads))
+	must(t, os.WriteFile(b.path("d/a"), []byte("other"), 0o600))
+	b.print("y")
+	batch, _ = b.site.TakeOutput(1 << 20)
+	must(t, b.srv.CheckReads(batch.Reads))
+	b.site.PRead(h, make([]byte, 1), 0)
+	b.print("z")
+	batch, _ = b.site.TakeOutput(1 << 20)
+	if err := b.srv.CheckReads(batch.Reads); !errors.Is(err, stage.ErrChanged) {
+		t.Error(err)
+	}
+}
+
+func TestRule13AnImmediateEffectComesAfterAllOutput(t *testing.T) {
+	var b *bench
+	b = newBench(t, func(x *bench) {
+		x.cfg.BeforeImmediate = func() error {
+			batch, ok := b.site.TakeOutput(1 << 20)
+			if !ok {
+				return nil
+			}
+			_, err := b.srv.Release(batch)
+			return err
+		}
+	})
+	b.print("name? ")
+	buf := make([]byte, 10)
+	n, e := b.site.Read(0, buf)
+	b.ok(e)
+	if string(buf[:n]) != "input" || b.out.String() != "name? " {
+		t.Errorf("%q %q", buf[:n], b.out.String())
+	}
+	b.open("n", toCreate)
+	if r := aborted(t, func() { b.site.Read(0, buf) }); !strings.Contains(r, "file change") {
+		t.Error(r)
+	}
+}
+
+func TestRule14AnOutputThatFailsUndoesTheCommit(t *testing.T) {
+	for name, want := range map[string]stage.OutputError{
+		"closed":      {Index: 5, Entry: 9, Errno: wasi.ErrnoPipe},
+		"short write": {Index: 5, Entry: 9, N: 2},
+	} {
+		t.Run(name, func(t *testing.T) {
+			b := newBench(t, func(b *bench) {
+				b.local = wasi.NewLocal(nil, &failing{after: 1, short: want.N}, nil)
+				b.root, _ = b.local.AddFolder(b.dir, false)
+				b.descs[3] = wasi.Desc{Handle: b.root, Root: b.root, Path: ".", Preopen: true}
+				b.srvCfg.Host = b.local
+			})
+			before := tree(t, b.dir)
+			b.print("one")
+			b.write(b.open("n", toCreate), "content", 0)
+			b.write(b.open("a", toWrite), "other", 0)
+			b.ok(b.site.Unlink(b.root, "b"))
+			b.site.SetEntry(9)
+			b.print("two")
+			b.print("three")
+			st, err := b.prepare()
+			must(t, err)
+			_, err = st.Commit()
+			var ce *stage.CommitError
+			var oe *stage.OutputError
+			if !errors.As(err, &ce) || ce.Undo != nil || ce.Outputs != 1 || !errors.As(err, &oe) || *oe != want {
+				t.Errorf("%v: %+v", err, oe)
+			}
+			if now := tree(t, b.dir); now != before {
+				t.Errorf("not undone:\n%s", now)
+			}
+		})
+	}
+}
+
+// failing is a stream that takes some writes and then fails, or is short.
+type failing struct {
+	after, short int
+}
+
+func (f *failing) Write(p []byte) (int, error) {
+	if f.after > 0 {
+		f.after--
+		return len(p), nil
+	}
+	if f.short > 0 {
+		return f.short, nil
+	}
+	return 0, io.ErrClosedPipe
+}
+
+func TestRule15AFileThatChangedSinceItsFirstTouchAbandonsTheAttempt(t *testing.T) {
+	for name, change := range map[string]func(b *bench) error{
+		"content":  func(b *bench) error { return os.WriteFile(b.path("b"), []byte("x"), 0o600) },
+		"replaced": func(b *bench) error { return os.Rename(b.path("a"), b.path("b")) },
+		"removed":  func(b *bench) error { return os.Remove(b.path("b")) },
+		"renamed":  func(b *bench) error { return os.Rename(b.path("b"), b.path("n")) },
+	} {
+		for _, when := range []string{"before prepare", "before commit"} {
+			t.Run(name+" "+when, func(t *testing.T) {
+				b := newBench(t, nil)
+				b.write(b.open("b", toWrite), "changed by the clone", 3)
+				b.write(b.open("n2", toCreate), "new", 0)
+				b.print("out")
+				var err error
+				if when == "before prepare" {
+					must(t, change(b))
+					_, err = b.prepare()
+				} else {
+					var st *stage.Staged
+					st, err = b.prepare()
+					must(t, err)
+					must(t, change(b))
+					_, err = st.Commit()
+				}
+				if !errors.Is(err, stage.ErrChanged) {
+					t.Error(err)
+				}
+				b.isClean()
+				if b.out.Len() > 0 {
+					t.Error("output was released")
+				}
+				if _, err := os.Stat(b.path("n2")); err == nil {
+					t.Error("half of it was committed")
+				}
+			})
+		}
+	}
+}
+
+// isClean reports names of our own that were left behind.
+func (b *bench) isClean() {
+	b.t.Helper()
+	if s := tree(b.t, b.dir); strings.Contains(s, ".clonecloud-") {
+		b.t.Error("left behind:\n" + s)
+	}
+}
+
+func TestRule16PrepareChangesNothingThatShows(t *testing.T) {
+	b := newBench(t, nil)
+	before := tree(t, b.dir)
+	b.write(b.open("d/n", toCreate), "new", 0)
+	b.write(b.open("b", toRewrite), "rewritten", 0)
+	b.write(b.open("a", toWrite), "in place", 200_000)
+	b.ok(b.site.Rename(b.root, "d/e", b.root, "m"))
+	fi, err := os.Stat(b.path("a"))
+	must(t, err)
+	st, err := b.prepare()
+	must(t, err)
+	var lines []string
+	for _, l := range strings.Split(tree(t, b.dir), "\n") {
+		if !strings.Contains(l, ".clonecloud-") {
+			lines = append(lines, l)
+		}
+	}
+	if now := strings.Join(lines, "\n"); now != before {
+		t.Errorf("now:\n%s\nbefore:\n%s", now, before)
+	}
+	if now, _ := os.Stat(b.path("a")); !now.ModTime().Equal(fi.ModTime()) {
+		t.Error("the time of a file changed")
+	}
+	must(t, st.Abandon())
+	if now := tree(t, b.dir); now != before {
+		t.Errorf("abandoned:\n%s\nbefore:\n%s", now, before)
+	}
+}
+
+func TestRule16AFileHeldOpenOrWithTwoNamesKeepsItsInode(t *testing.T) {
+	for name, path := range map[string]string{"held": "b", "two names": "a"} {
+		t.Run(name, func(t *testing.T) {
+			b := newBench(t, nil)
+			if path == "b" {
+				h, _, e := b.local.Open(b.root, "b", toWrite)
+				b.ok(e)
+				b.descs[4] = wasi.Desc{Handle: h, Root: b.root, Path: "b"}
+			}
+			before, err := os.Stat(b.path(path))
+			must(t, err)
+			b.write(b.open(path, toRewrite), "rewritten", 0)
+			b.commit()
+			after, err := os.Stat(b.path(path))
+			must(t, err)
+			if !os.SameFile(before, after) || after.Size() != 9 {
+				t.Error("another file now")
+			}
+		})
+	}
+}
+
+func TestRule16AReplacedFileKeepsItsMode(t *testing.T) {
+	b := newBench(t, nil)
+	must(t, os.Chmod(b.path("d/a"), 0o751))
+	b.write(b.open("d/a", toRewrite), "rewritten", 0)
+	b.commit()
+	fi, err := os.Stat(b.path("d/a"))
+	must(t, err)
+	if fi.Mode() != 0o751 || fi.Size() != 9 {
+		t.Error(fi.Mode(), fi.Size())
+	}
+}
+
+func TestRule16DDescriptorsAreMappedAndIdentitiesFresh(t *testing.T) {
+	b := newBench(t, nil)
+	held, _, e := b.local.Open(b.root, "b", toWrite)
+	b.ok(e)
+	b.descs[4] = wasi.Desc{Handle: held, Root: b.root, Path: "b"}
+	h := b.open("d/n", toCreate)
+	b.write(h, "hello", 0)
+	dir := b.open("d", wasi.OpenFlags{Read: true, Directory: true})
+	gone := b.open("tmp", toCreate)
+	b.write(gone, "still there", 0)
+	b.ok(b.site.Unlink(b.root, "tmp"))
+	b.ok(b.site.Rename(b.root, "d", b.root, "m"))
+	b.write(held, "changed", 0)
+	c := b.commit()
+	buf := make([]byte, 20)
+	if n, e := b.local.PRead(c.Handles[h], buf, 0); string(buf[:n]) != "hello" {
+		t.Error(string(buf[:n]), e)
+	}
+	if n, e := b.local.PRead(c.Handles[gone], buf, 0); string(buf[:n]) != "still there" {
+		t.Error(string(buf[:n]), e)
+	}
+	if _, e := b.local.StatAt(c.Handles[dir], "n", false); e != wasi.ErrnoSuccess {
+		t.Error(e)
+	}
+	for _, h := range []wasi.Handle{held, c.Handles[h]} {
+		st, e := b.local.Stat(h)
+		b.ok(e)
+		if c.Identities[h] != st.Identity() {
+			t.Error("a stale identity")
+		}
+	}
+	b.isClean()
+}
+
+func TestAnUncutJournalRefusesTheNextCommit(t *testing.T) {
+	b := newBench(t, nil)
+	must(t, b.srvCfg.Journal.Append([]byte("left by a cut")))
+	b.open("n", toCreate)
+	if _, err := b.prepare(); !errors.Is(err, stage.ErrUnsupported) {
+		t.Error(err)
+	}
+	b.isClean()
+}
+
+func TestTheOverlayIsBounded(t *testing.T) {
+	b := newBench(t, func(b *bench) { b.cfg.Limits = site.Limits{Overlay: 1 << 20, Nodes: 100, Handles: 20} })
+	h := b.open("n", toCreate)
+	for name, f := range map[string]func(){
+		"content": func() {
+			for i := range uint64(1000) {
+				b.site.PWrite(h, make([]byte, 4096), i*4096)
+			}
+		},
+		"output": func() {
+			for range 1000 {
+				b.site.Write(1, make([]byte, 4096))
+			}
+		},
+		"lookups": func() {
+			for i := range 200 {
+				b.site.StatAt(b.root, strings.Repeat("x", i+1), true)
+			}
+		},
+		"handles": func() {
+			for range 100 {
+				b.site.Open(b.root, "a", toRead)
+			}
+		},
+	} {
+		t.Run(name, func(t *testing.T) { aborted(t, f) })
+	}
+}
+
+func TestAReadOnlyFolderIsSoAtASite(t *testing.T) {
+	b := newBench(t, func(b *bench) {
+		b.root, _ = b.local.AddFolder(b.dir, true)
+		b.descs[3] = wasi.Desc{Handle: b.root, Root: b.root, Path: ".", Preopen: true}
+	})
+	host := []wasi.Host{b.local, b.site}
+	for name, f := range map[string]func(h wasi.Host) wasi.Errno{
+		"open to write": func(h wasi.Host) wasi.Errno { _, _, e := h.Open(b.root, "a", toWrite); return e },
+		"create": func(h wasi.Host) wasi.Errno {
+			_, _, e := h.Open(b.root, "n", wasi.OpenFlags{Read: true, Create: true})
+			return e
+		},
+		"create what is there": func(h wasi.Host) wasi.Errno {
+			_, _, e := h.Open(b.root, "a", wasi.OpenFlags{Read: true, Create: true})
+			return e
+		},
+		"open to read": func(h wasi.Host) wasi.Errno { _, _, e := h.Open(b.root, "a", toRead); return e },
+		"mkdir":        func(h wasi.Host) wasi.Errno { return h.Mkdir(b.root, "n") },
+		"rmdir":        func(h wasi.Host) wasi.Errno { return h.Rmdir(b.root, "empty") },
+		"unlink":       func(h wasi.Host) wasi.Errno { return h.Unlink(b.root, "a") },
+		"rename":       func(h wasi.Host) wasi.Errno { return h.Rename(b.root, "a", b.root, "n") },
+		"link":         func(h wasi.Host) wasi.Errno { return h.Link(b.root, "a", false, b.root, "n") },
+		"symlink":      func(h wasi.Host) wasi.Errno { return h.Symlink("a", b.root, "n") },
+		"times": func(h wasi.Host) wasi.Errno {
+			return h.SetTimesAt(b.root, "a", true, wasi.TimeSet{Now: true}, wasi.TimeSet{})
+		},
+		"through a subfolder": func(h wasi.Host) wasi.Errno {
+			d, _, e := h.Open(b.root, "d", wasi.OpenFlags{Read: true, Directory: true})
+			b.ok(e)
+			return h.Mkdir(d, "n")
+		},
+	} {
+		if l, s := f(host[0]), f(host[1]); l != s {
+			t.Errorf("%s: %v locally, %v at the site", name, l, s)
+		}
+	}
+}
