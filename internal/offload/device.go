@@ -52,6 +52,7 @@ type CallSpec struct {
 	Real, Mono     int64 // the device's clocks, nanoseconds
 	MemoryMax      uint32
 	ReplicaVersion []byte
+	Memory         wire.ResultMemory // when the result's memory is wanted
 
 	Redial time.Duration // 0: the configured limit
 	Limit  time.Duration // of the whole attempt; 0: none
@@ -225,7 +226,7 @@ func (d *Device) sendCall(base Image, body Body) []DeviceAction {
 		Base: base.proto(), Function: s.Function, Args: s.Args, Globals: s.Globals,
 		Wasi: s.WASI, RealNanos: s.Real, MonoNanos: s.Mono, Seed: bytes.Clone(d.a.seed[:]),
 		MemoryMaxPages: s.MemoryMax, LogEntries: d.conf.LogEntries, LogBytes: d.conf.LogBytes,
-		ReleaseNanos: uint64(d.conf.Release), ReplicaVersion: s.ReplicaVersion,
+		ReleaseNanos: uint64(d.conf.Release), ReplicaVersion: s.ReplicaVersion, ResultMemory: s.Memory,
 	}, body)
 }
 

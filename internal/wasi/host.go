@@ -13,10 +13,10 @@ const SiteHandle Handle = 1 << 63
 // Stat is a file's metadata. Times are nanoseconds since the Unix epoch,
 // sizes are bytes.
 type Stat struct {
-	Dev, Ino          uint64
-	Type              Filetype
-	Nlink             uint64
-	Size              uint64
+	Dev, Ino         uint64
+	Type             Filetype
+	Nlink            uint64
+	Size             uint64
 	Atim, Mtim, Ctim int64
 }
 
@@ -62,7 +62,8 @@ type TimeSet struct {
 // implementations: [Local], contained by os.Root, and the one of package
 // site, which answers on a clone from an overlay and from the device.
 //
-// Paths are relative to dir, use '/', and are never absolute; a Host must
+// Paths are relative to dir, use '/', are never empty or absolute and never
+// end in a slash, are valid UTF-8 and have no NUL; a Host must
 // refuse (ErrnoPerm) any path that leaves dir, through ".." or a symbolic
 // link alike. A Host is used by one goroutine, the guest's. Methods of a
 // site may panic with an [Abort], which ends the attempt.
@@ -89,7 +90,8 @@ type Host interface {
 	SetTimes(h Handle, atim, mtim TimeSet) Errno
 	SetTimesAt(dir Handle, path string, follow bool, atim, mtim TimeSet) Errno
 
-	// ReadDir lists a folder, without "." and "..", in one stable order.
+	// ReadDir lists a folder, without "." and "..". The order is free: the
+	// System sorts by name, so that every Host gives the guest the same.
 	ReadDir(h Handle) ([]Dirent, Errno)
 	Mkdir(dir Handle, path string) Errno
 	Rmdir(dir Handle, path string) Errno
@@ -100,7 +102,8 @@ type Host interface {
 	Readlink(dir Handle, path string) (string, Errno)
 
 	// Ready reports how many bytes can be read or written now without
-	// blocking, and whether the other end hung up.
+	// blocking, and whether the other end hung up or a read is at its end.
+	// Neither: not ready.
 	Ready(h Handle, write bool) (n uint64, hangup bool, e Errno)
 	// Wait blocks until one of the handles is ready or the deadline on the
 	// monotonic clock (nanoseconds, <0: none) has passed.

@@ -26,6 +26,8 @@ func TypeOf(msg proto.Message) (Type, bool) {
 		return TypeUnpair, true
 	case *LinkState:
 		return TypeLinkState, true
+	case *Event:
+		return TypeEvent, true
 	case *RunOpen:
 		return TypeRunOpen, true
 	case *ModuleWant:
@@ -87,6 +89,8 @@ func newMessage(t Type) proto.Message {
 		return new(Unpair)
 	case TypeLinkState:
 		return new(LinkState)
+	case TypeEvent:
+		return new(Event)
 	case TypeRunOpen:
 		return new(RunOpen)
 	case TypeModuleWant:

@@ -35,6 +35,7 @@ const (
 	TypeBye       Type = 6
 	TypeUnpair    Type = 7
 	TypeLinkState Type = 8
+	TypeEvent     Type = 9
 
 	TypeRunOpen     Type = 16
 	TypeModuleWant  Type = 17
@@ -112,6 +113,7 @@ var rules = [...]rule{
 	TypeBye:       {name: "Bye", meta: 64 * kib},
 	TypeUnpair:    {name: "Unpair", meta: 64 * kib},
 	TypeLinkState: {name: "LinkState", meta: 64 * kib},
+	TypeEvent:     {name: "Event", meta: mib},
 
 	TypeRunOpen:     {name: "RunOpen", meta: 64 * kib, scope: scopeRun},
 	TypeModuleWant:  {name: "ModuleWant", meta: 64 * kib, scope: scopeRun, cloneToDevice: true},

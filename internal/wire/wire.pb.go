@@ -155,6 +155,57 @@ func (ImageKind) EnumDescriptor() ([]byte, []int) {
 	return file_wire_proto_rawDescGZIP(), []int{1}
 }
 
+// ResultMemory says when a Return carries memory. A program that has ended has
+// no reader for its memory, and need not send it.
+type ResultMemory int32
+
+const (
+	ResultMemory_RESULT_MEMORY_ALWAYS        ResultMemory = 0
+	ResultMemory_RESULT_MEMORY_UNLESS_EXITED ResultMemory = 1
+	ResultMemory_RESULT_MEMORY_NEVER         ResultMemory = 2 // the call is the program: nothing runs after it
+)
+
+// Enum value maps for ResultMemory.
+var (
+	ResultMemory_name = map[int32]string{
+		0: "RESULT_MEMORY_ALWAYS",
+		1: "RESULT_MEMORY_UNLESS_EXITED",
+		2: "RESULT_MEMORY_NEVER",
+	}
+	ResultMemory_value = map[string]int32{
+		"RESULT_MEMORY_ALWAYS":        0,
+		"RESULT_MEMORY_UNLESS_EXITED": 1,
+		"RESULT_MEMORY_NEVER":         2,
+	}
+)
+
+func (x ResultMemory) Enum() *ResultMemory {
+	p := new(ResultMemory)
+	*p = x
+	return p
+}
+
+func (x ResultMemory) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (ResultMemory) Descriptor() protoreflect.EnumDescriptor {
+	return file_wire_proto_enumTypes[2].Descriptor()
+}
+
+func (ResultMemory) Type() protoreflect.EnumType {
+	return &file_wire_proto_enumTypes[2]
+}
+
+func (x ResultMemory) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use ResultMemory.Descriptor instead.
+func (ResultMemory) EnumDescriptor() ([]byte, []int) {
+	return file_wire_proto_rawDescGZIP(), []int{2}
+}
+
 // Class is what an import does to the world (PROTOCOL rule 10).
 type Class int32
 
@@ -195,11 +246,11 @@ func (x Class) String() string {
 }
 
 func (Class) Descriptor() protoreflect.EnumDescriptor {
-	return file_wire_proto_enumTypes[2].Descriptor()
+	return file_wire_proto_enumTypes[3].Descriptor()
 }
 
 func (Class) Type() protoreflect.EnumType {
-	return &file_wire_proto_enumTypes[2]
+	return &file_wire_proto_enumTypes[3]
 }
 
 func (x Class) Number() protoreflect.EnumNumber {
@@ -208,7 +259,7 @@ func (x Class) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Class.Descriptor instead.
 func (Class) EnumDescriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{2}
+	return file_wire_proto_rawDescGZIP(), []int{3}
 }
 
 type Outcome int32
@@ -250,11 +301,11 @@ func (x Outcome) String() string {
 }
 
 func (Outcome) Descriptor() protoreflect.EnumDescriptor {
-	return file_wire_proto_enumTypes[3].Descriptor()
+	return file_wire_proto_enumTypes[4].Descriptor()
 }
 
 func (Outcome) Type() protoreflect.EnumType {
-	return &file_wire_proto_enumTypes[3]
+	return &file_wire_proto_enumTypes[4]
 }
 
 func (x Outcome) Number() protoreflect.EnumNumber {
@@ -263,7 +314,7 @@ func (x Outcome) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Outcome.Descriptor instead.
 func (Outcome) EnumDescriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{3}
+	return file_wire_proto_rawDescGZIP(), []int{4}
 }
 
 // Hello opens a connection. Its encoding never changes.
@@ -737,11 +788,15 @@ func (x *Unpair) GetReason() string {
 
 // LinkState tells a device's runner that the link went or came back.
 type LinkState struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Up            bool                   `protobuf:"varint,1,opt,name=up,proto3" json:"up,omitempty"`
-	Text          string                 `protobuf:"bytes,2,opt,name=text,proto3" json:"text,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Up    bool                   `protobuf:"varint,1,opt,name=up,proto3" json:"up,omitempty"`
+	Text  string                 `protobuf:"bytes,2,opt,name=text,proto3" json:"text,omitempty"`
+	// What the link was measured to do; 0: not known yet.
+	RttSeconds         float64 `protobuf:"fixed64,3,opt,name=rtt_seconds,json=rttSeconds,proto3" json:"rtt_seconds,omitempty"`
+	UpBytesPerSecond   float64 `protobuf:"fixed64,4,opt,name=up_bytes_per_second,json=upBytesPerSecond,proto3" json:"up_bytes_per_second,omitempty"`
+	DownBytesPerSecond float64 `protobuf:"fixed64,5,opt,name=down_bytes_per_second,json=downBytesPerSecond,proto3" json:"down_bytes_per_second,omitempty"`
+	unknownFields      protoimpl.UnknownFields
+	sizeCache          protoimpl.SizeCache
 }
 
 func (x *LinkState) Reset() {
@@ -788,6 +843,73 @@ func (x *LinkState) GetText() string {
 	return ""
 }
 
+func (x *LinkState) GetRttSeconds() float64 {
+	if x != nil {
+		return x.RttSeconds
+	}
+	return 0
+}
+
+func (x *LinkState) GetUpBytesPerSecond() float64 {
+	if x != nil {
+		return x.UpBytesPerSecond
+	}
+	return 0
+}
+
+func (x *LinkState) GetDownBytesPerSecond() float64 {
+	if x != nil {
+		return x.DownBytesPerSecond
+	}
+	return 0
+}
+
+// Event tells a runner's manager what it did, for reports. It never leaves
+// the machine, so its content is the program's own.
+type Event struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Json          []byte                 `protobuf:"bytes,1,opt,name=json,proto3" json:"json,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Event) Reset() {
+	*x = Event{}
+	mi := &file_wire_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Event) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Event) ProtoMessage() {}
+
+func (x *Event) ProtoReflect() protoreflect.Message {
+	mi := &file_wire_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Event.ProtoReflect.Descriptor instead.
+func (*Event) Descriptor() ([]byte, []int) {
+	return file_wire_proto_rawDescGZIP(), []int{9}
+}
+
+func (x *Event) GetJson() []byte {
+	if x != nil {
+		return x.Json
+	}
+	return nil
+}
+
 type RunOpen struct {
 	state          protoimpl.MessageState `protogen:"open.v1"`
 	ModuleSha256   []byte                 `protobuf:"bytes,1,opt,name=module_sha256,json=moduleSha256,proto3" json:"module_sha256,omitempty"`          // 32 bytes, of the original module
@@ -800,7 +922,7 @@ type RunOpen struct {
 
 func (x *RunOpen) Reset() {
 	*x = RunOpen{}
-	mi := &file_wire_proto_msgTypes[9]
+	mi := &file_wire_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -812,7 +934,7 @@ func (x *RunOpen) String() string {
 func (*RunOpen) ProtoMessage() {}
 
 func (x *RunOpen) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[9]
+	mi := &file_wire_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -825,7 +947,7 @@ func (x *RunOpen) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RunOpen.ProtoReflect.Descriptor instead.
 func (*RunOpen) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{9}
+	return file_wire_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *RunOpen) GetModuleSha256() []byte {
@@ -865,7 +987,7 @@ type ModuleWant struct {
 
 func (x *ModuleWant) Reset() {
 	*x = ModuleWant{}
-	mi := &file_wire_proto_msgTypes[10]
+	mi := &file_wire_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -877,7 +999,7 @@ func (x *ModuleWant) String() string {
 func (*ModuleWant) ProtoMessage() {}
 
 func (x *ModuleWant) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[10]
+	mi := &file_wire_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -890,7 +1012,7 @@ func (x *ModuleWant) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ModuleWant.ProtoReflect.Descriptor instead.
 func (*ModuleWant) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{10}
+	return file_wire_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *ModuleWant) GetChunks() []uint32 {
@@ -911,7 +1033,7 @@ type ModuleChunk struct {
 
 func (x *ModuleChunk) Reset() {
 	*x = ModuleChunk{}
-	mi := &file_wire_proto_msgTypes[11]
+	mi := &file_wire_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -923,7 +1045,7 @@ func (x *ModuleChunk) String() string {
 func (*ModuleChunk) ProtoMessage() {}
 
 func (x *ModuleChunk) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[11]
+	mi := &file_wire_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -936,7 +1058,7 @@ func (x *ModuleChunk) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ModuleChunk.ProtoReflect.Descriptor instead.
 func (*ModuleChunk) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{11}
+	return file_wire_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *ModuleChunk) GetIndex() uint32 {
@@ -969,7 +1091,7 @@ type RunReady struct {
 
 func (x *RunReady) Reset() {
 	*x = RunReady{}
-	mi := &file_wire_proto_msgTypes[12]
+	mi := &file_wire_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -981,7 +1103,7 @@ func (x *RunReady) String() string {
 func (*RunReady) ProtoMessage() {}
 
 func (x *RunReady) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[12]
+	mi := &file_wire_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -994,7 +1116,7 @@ func (x *RunReady) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RunReady.ProtoReflect.Descriptor instead.
 func (*RunReady) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{12}
+	return file_wire_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *RunReady) GetCompileNanos() uint64 {
@@ -1013,7 +1135,7 @@ type RunClose struct {
 
 func (x *RunClose) Reset() {
 	*x = RunClose{}
-	mi := &file_wire_proto_msgTypes[13]
+	mi := &file_wire_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1025,7 +1147,7 @@ func (x *RunClose) String() string {
 func (*RunClose) ProtoMessage() {}
 
 func (x *RunClose) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[13]
+	mi := &file_wire_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1038,7 +1160,7 @@ func (x *RunClose) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RunClose.ProtoReflect.Descriptor instead.
 func (*RunClose) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{13}
+	return file_wire_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *RunClose) GetReason() string {
@@ -1058,7 +1180,7 @@ type Image struct {
 
 func (x *Image) Reset() {
 	*x = Image{}
-	mi := &file_wire_proto_msgTypes[14]
+	mi := &file_wire_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1070,7 +1192,7 @@ func (x *Image) String() string {
 func (*Image) ProtoMessage() {}
 
 func (x *Image) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[14]
+	mi := &file_wire_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1083,7 +1205,7 @@ func (x *Image) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Image.ProtoReflect.Descriptor instead.
 func (*Image) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{14}
+	return file_wire_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *Image) GetKind() ImageKind {
@@ -1113,15 +1235,16 @@ type Call struct {
 	MemoryMaxPages uint32                 `protobuf:"varint,9,opt,name=memory_max_pages,json=memoryMaxPages,proto3" json:"memory_max_pages,omitempty"` // 64 KiB pages
 	LogEntries     uint32                 `protobuf:"varint,10,opt,name=log_entries,json=logEntries,proto3" json:"log_entries,omitempty"`              // caps of the import log
 	LogBytes       uint64                 `protobuf:"varint,11,opt,name=log_bytes,json=logBytes,proto3" json:"log_bytes,omitempty"`
-	ReleaseNanos   uint64                 `protobuf:"varint,12,opt,name=release_nanos,json=releaseNanos,proto3" json:"release_nanos,omitempty"`      // how often output may be released; 0: only at commit
-	ReplicaVersion []byte                 `protobuf:"bytes,13,opt,name=replica_version,json=replicaVersion,proto3" json:"replica_version,omitempty"` // the manifest that reads are answered from; empty: none
+	ReleaseNanos   uint64                 `protobuf:"varint,12,opt,name=release_nanos,json=releaseNanos,proto3" json:"release_nanos,omitempty"`                                      // how often output may be released; 0: only at commit
+	ReplicaVersion []byte                 `protobuf:"bytes,13,opt,name=replica_version,json=replicaVersion,proto3" json:"replica_version,omitempty"`                                 // the manifest that reads are answered from; empty: none
+	ResultMemory   ResultMemory           `protobuf:"varint,14,opt,name=result_memory,json=resultMemory,proto3,enum=clonecloud.wire.v1.ResultMemory" json:"result_memory,omitempty"` // whether the result's memory is wanted
 	unknownFields  protoimpl.UnknownFields
 	sizeCache      protoimpl.SizeCache
 }
 
 func (x *Call) Reset() {
 	*x = Call{}
-	mi := &file_wire_proto_msgTypes[15]
+	mi := &file_wire_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1133,7 +1256,7 @@ func (x *Call) String() string {
 func (*Call) ProtoMessage() {}
 
 func (x *Call) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[15]
+	mi := &file_wire_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1146,7 +1269,7 @@ func (x *Call) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Call.ProtoReflect.Descriptor instead.
 func (*Call) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{15}
+	return file_wire_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *Call) GetBase() *Image {
@@ -1240,6 +1363,13 @@ func (x *Call) GetReplicaVersion() []byte {
 	return nil
 }
 
+func (x *Call) GetResultMemory() ResultMemory {
+	if x != nil {
+		return x.ResultMemory
+	}
+	return ResultMemory_RESULT_MEMORY_ALWAYS
+}
+
 type PageHashes struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	MemoryBytes   uint64                 `protobuf:"varint,1,opt,name=memory_bytes,json=memoryBytes,proto3" json:"memory_bytes,omitempty"`
@@ -1249,7 +1379,7 @@ type PageHashes struct {
 
 func (x *PageHashes) Reset() {
 	*x = PageHashes{}
-	mi := &file_wire_proto_msgTypes[16]
+	mi := &file_wire_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1261,7 +1391,7 @@ func (x *PageHashes) String() string {
 func (*PageHashes) ProtoMessage() {}
 
 func (x *PageHashes) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[16]
+	mi := &file_wire_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1274,7 +1404,7 @@ func (x *PageHashes) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PageHashes.ProtoReflect.Descriptor instead.
 func (*PageHashes) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{16}
+	return file_wire_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *PageHashes) GetMemoryBytes() uint64 {
@@ -1292,7 +1422,7 @@ type NeedBase struct {
 
 func (x *NeedBase) Reset() {
 	*x = NeedBase{}
-	mi := &file_wire_proto_msgTypes[17]
+	mi := &file_wire_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1304,7 +1434,7 @@ func (x *NeedBase) String() string {
 func (*NeedBase) ProtoMessage() {}
 
 func (x *NeedBase) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[17]
+	mi := &file_wire_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1317,7 +1447,7 @@ func (x *NeedBase) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NeedBase.ProtoReflect.Descriptor instead.
 func (*NeedBase) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{17}
+	return file_wire_proto_rawDescGZIP(), []int{18}
 }
 
 // NeedPages lists the pages that are missing, as runs: first, count, first,
@@ -1331,7 +1461,7 @@ type NeedPages struct {
 
 func (x *NeedPages) Reset() {
 	*x = NeedPages{}
-	mi := &file_wire_proto_msgTypes[18]
+	mi := &file_wire_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1343,7 +1473,7 @@ func (x *NeedPages) String() string {
 func (*NeedPages) ProtoMessage() {}
 
 func (x *NeedPages) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[18]
+	mi := &file_wire_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1356,7 +1486,7 @@ func (x *NeedPages) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NeedPages.ProtoReflect.Descriptor instead.
 func (*NeedPages) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{18}
+	return file_wire_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *NeedPages) GetRuns() []uint32 {
@@ -1375,7 +1505,7 @@ type Applied struct {
 
 func (x *Applied) Reset() {
 	*x = Applied{}
-	mi := &file_wire_proto_msgTypes[19]
+	mi := &file_wire_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1387,7 +1517,7 @@ func (x *Applied) String() string {
 func (*Applied) ProtoMessage() {}
 
 func (x *Applied) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[19]
+	mi := &file_wire_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1400,7 +1530,7 @@ func (x *Applied) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Applied.ProtoReflect.Descriptor instead.
 func (*Applied) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{19}
+	return file_wire_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *Applied) GetApplyNanos() uint64 {
@@ -1422,7 +1552,7 @@ type ImportRequest struct {
 
 func (x *ImportRequest) Reset() {
 	*x = ImportRequest{}
-	mi := &file_wire_proto_msgTypes[20]
+	mi := &file_wire_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1434,7 +1564,7 @@ func (x *ImportRequest) String() string {
 func (*ImportRequest) ProtoMessage() {}
 
 func (x *ImportRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[20]
+	mi := &file_wire_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1447,7 +1577,7 @@ func (x *ImportRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ImportRequest.ProtoReflect.Descriptor instead.
 func (*ImportRequest) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{20}
+	return file_wire_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *ImportRequest) GetEntry() uint32 {
@@ -1489,7 +1619,7 @@ type ImportReply struct {
 
 func (x *ImportReply) Reset() {
 	*x = ImportReply{}
-	mi := &file_wire_proto_msgTypes[21]
+	mi := &file_wire_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1501,7 +1631,7 @@ func (x *ImportReply) String() string {
 func (*ImportReply) ProtoMessage() {}
 
 func (x *ImportReply) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[21]
+	mi := &file_wire_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1514,7 +1644,7 @@ func (x *ImportReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ImportReply.ProtoReflect.Descriptor instead.
 func (*ImportReply) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{21}
+	return file_wire_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *ImportReply) GetEntry() uint32 {
@@ -1550,7 +1680,7 @@ type Entry struct {
 
 func (x *Entry) Reset() {
 	*x = Entry{}
-	mi := &file_wire_proto_msgTypes[22]
+	mi := &file_wire_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1562,7 +1692,7 @@ func (x *Entry) String() string {
 func (*Entry) ProtoMessage() {}
 
 func (x *Entry) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[22]
+	mi := &file_wire_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1575,7 +1705,7 @@ func (x *Entry) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Entry.ProtoReflect.Descriptor instead.
 func (*Entry) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{22}
+	return file_wire_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *Entry) GetClass() Class {
@@ -1612,7 +1742,7 @@ type Release struct {
 
 func (x *Release) Reset() {
 	*x = Release{}
-	mi := &file_wire_proto_msgTypes[23]
+	mi := &file_wire_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1624,7 +1754,7 @@ func (x *Release) String() string {
 func (*Release) ProtoMessage() {}
 
 func (x *Release) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[23]
+	mi := &file_wire_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1637,7 +1767,7 @@ func (x *Release) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Release.ProtoReflect.Descriptor instead.
 func (*Release) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{23}
+	return file_wire_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *Release) GetFirst() uint32 {
@@ -1687,7 +1817,7 @@ type BareEffect struct {
 
 func (x *BareEffect) Reset() {
 	*x = BareEffect{}
-	mi := &file_wire_proto_msgTypes[24]
+	mi := &file_wire_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1699,7 +1829,7 @@ func (x *BareEffect) String() string {
 func (*BareEffect) ProtoMessage() {}
 
 func (x *BareEffect) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[24]
+	mi := &file_wire_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1712,7 +1842,7 @@ func (x *BareEffect) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BareEffect.ProtoReflect.Descriptor instead.
 func (*BareEffect) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{24}
+	return file_wire_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *BareEffect) GetEntry() uint32 {
@@ -1757,7 +1887,7 @@ type Return struct {
 
 func (x *Return) Reset() {
 	*x = Return{}
-	mi := &file_wire_proto_msgTypes[25]
+	mi := &file_wire_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1769,7 +1899,7 @@ func (x *Return) String() string {
 func (*Return) ProtoMessage() {}
 
 func (x *Return) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[25]
+	mi := &file_wire_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1782,7 +1912,7 @@ func (x *Return) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Return.ProtoReflect.Descriptor instead.
 func (*Return) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{25}
+	return file_wire_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *Return) GetOutcome() Outcome {
@@ -1884,7 +2014,7 @@ type Ack struct {
 
 func (x *Ack) Reset() {
 	*x = Ack{}
-	mi := &file_wire_proto_msgTypes[26]
+	mi := &file_wire_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1896,7 +2026,7 @@ func (x *Ack) String() string {
 func (*Ack) ProtoMessage() {}
 
 func (x *Ack) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[26]
+	mi := &file_wire_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1909,7 +2039,7 @@ func (x *Ack) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Ack.ProtoReflect.Descriptor instead.
 func (*Ack) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{26}
+	return file_wire_proto_rawDescGZIP(), []int{27}
 }
 
 type Cancel struct {
@@ -1921,7 +2051,7 @@ type Cancel struct {
 
 func (x *Cancel) Reset() {
 	*x = Cancel{}
-	mi := &file_wire_proto_msgTypes[27]
+	mi := &file_wire_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1933,7 +2063,7 @@ func (x *Cancel) String() string {
 func (*Cancel) ProtoMessage() {}
 
 func (x *Cancel) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[27]
+	mi := &file_wire_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1946,7 +2076,7 @@ func (x *Cancel) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Cancel.ProtoReflect.Descriptor instead.
 func (*Cancel) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{27}
+	return file_wire_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *Cancel) GetReason() string {
@@ -1965,7 +2095,7 @@ type Resume struct {
 
 func (x *Resume) Reset() {
 	*x = Resume{}
-	mi := &file_wire_proto_msgTypes[28]
+	mi := &file_wire_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1977,7 +2107,7 @@ func (x *Resume) String() string {
 func (*Resume) ProtoMessage() {}
 
 func (x *Resume) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[28]
+	mi := &file_wire_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1990,7 +2120,7 @@ func (x *Resume) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Resume.ProtoReflect.Descriptor instead.
 func (*Resume) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{28}
+	return file_wire_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *Resume) GetReceived() uint32 {
@@ -2009,7 +2139,7 @@ type Resumed struct {
 
 func (x *Resumed) Reset() {
 	*x = Resumed{}
-	mi := &file_wire_proto_msgTypes[29]
+	mi := &file_wire_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2021,7 +2151,7 @@ func (x *Resumed) String() string {
 func (*Resumed) ProtoMessage() {}
 
 func (x *Resumed) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[29]
+	mi := &file_wire_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2034,7 +2164,7 @@ func (x *Resumed) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Resumed.ProtoReflect.Descriptor instead.
 func (*Resumed) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{29}
+	return file_wire_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *Resumed) GetReceived() uint32 {
@@ -2053,7 +2183,7 @@ type Unknown struct {
 
 func (x *Unknown) Reset() {
 	*x = Unknown{}
-	mi := &file_wire_proto_msgTypes[30]
+	mi := &file_wire_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2065,7 +2195,7 @@ func (x *Unknown) String() string {
 func (*Unknown) ProtoMessage() {}
 
 func (x *Unknown) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[30]
+	mi := &file_wire_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2078,7 +2208,7 @@ func (x *Unknown) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Unknown.ProtoReflect.Descriptor instead.
 func (*Unknown) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{30}
+	return file_wire_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *Unknown) GetReason() string {
@@ -2129,10 +2259,16 @@ const file_wire_proto_rawDesc = "" +
 	"\x03Bye\x12\x16\n" +
 	"\x06reason\x18\x01 \x01(\tR\x06reason\" \n" +
 	"\x06Unpair\x12\x16\n" +
-	"\x06reason\x18\x01 \x01(\tR\x06reason\"/\n" +
+	"\x06reason\x18\x01 \x01(\tR\x06reason\"\xb2\x01\n" +
 	"\tLinkState\x12\x0e\n" +
 	"\x02up\x18\x01 \x01(\bR\x02up\x12\x12\n" +
-	"\x04text\x18\x02 \x01(\tR\x04text\"\x9c\x01\n" +
+	"\x04text\x18\x02 \x01(\tR\x04text\x12\x1f\n" +
+	"\vrtt_seconds\x18\x03 \x01(\x01R\n" +
+	"rttSeconds\x12-\n" +
+	"\x13up_bytes_per_second\x18\x04 \x01(\x01R\x10upBytesPerSecond\x121\n" +
+	"\x15down_bytes_per_second\x18\x05 \x01(\x01R\x12downBytesPerSecond\"\x1b\n" +
+	"\x05Event\x12\x12\n" +
+	"\x04json\x18\x01 \x01(\fR\x04json\"\x9c\x01\n" +
 	"\aRunOpen\x12#\n" +
 	"\rmodule_sha256\x18\x01 \x01(\fR\fmoduleSha256\x12\x1f\n" +
 	"\vmodule_size\x18\x02 \x01(\x04R\n" +
@@ -2152,7 +2288,7 @@ const file_wire_proto_rawDesc = "" +
 	"\x06reason\x18\x01 \x01(\tR\x06reason\"T\n" +
 	"\x05Image\x121\n" +
 	"\x04kind\x18\x01 \x01(\x0e2\x1d.clonecloud.wire.v1.ImageKindR\x04kind\x12\x18\n" +
-	"\aattempt\x18\x02 \x01(\fR\aattempt\"\x9b\x03\n" +
+	"\aattempt\x18\x02 \x01(\fR\aattempt\"\xe2\x03\n" +
 	"\x04Call\x12-\n" +
 	"\x04base\x18\x01 \x01(\v2\x19.clonecloud.wire.v1.ImageR\x04base\x12\x1a\n" +
 	"\bfunction\x18\x02 \x01(\rR\bfunction\x12\x12\n" +
@@ -2170,7 +2306,8 @@ const file_wire_proto_rawDesc = "" +
 	"logEntries\x12\x1b\n" +
 	"\tlog_bytes\x18\v \x01(\x04R\blogBytes\x12#\n" +
 	"\rrelease_nanos\x18\f \x01(\x04R\freleaseNanos\x12'\n" +
-	"\x0freplica_version\x18\r \x01(\fR\x0ereplicaVersion\"/\n" +
+	"\x0freplica_version\x18\r \x01(\fR\x0ereplicaVersion\x12E\n" +
+	"\rresult_memory\x18\x0e \x01(\x0e2 .clonecloud.wire.v1.ResultMemoryR\fresultMemory\"/\n" +
 	"\n" +
 	"PageHashes\x12!\n" +
 	"\fmemory_bytes\x18\x01 \x01(\x04R\vmemoryBytes\"\n" +
@@ -2252,7 +2389,11 @@ const file_wire_proto_rawDesc = "" +
 	"\fIMAGE_MODULE\x10\x00\x12\x0f\n" +
 	"\vIMAGE_ENTRY\x10\x01\x12\x10\n" +
 	"\fIMAGE_RESULT\x10\x02\x12\x10\n" +
-	"\fIMAGE_HASHED\x10\x03*f\n" +
+	"\fIMAGE_HASHED\x10\x03*b\n" +
+	"\fResultMemory\x12\x18\n" +
+	"\x14RESULT_MEMORY_ALWAYS\x10\x00\x12\x1f\n" +
+	"\x1bRESULT_MEMORY_UNLESS_EXITED\x10\x01\x12\x17\n" +
+	"\x13RESULT_MEMORY_NEVER\x10\x02*f\n" +
 	"\x05Class\x12\x0f\n" +
 	"\vCLASS_QUIET\x10\x00\x12\x0e\n" +
 	"\n" +
@@ -2279,62 +2420,65 @@ func file_wire_proto_rawDescGZIP() []byte {
 	return file_wire_proto_rawDescData
 }
 
-var file_wire_proto_enumTypes = make([]protoimpl.EnumInfo, 4)
-var file_wire_proto_msgTypes = make([]protoimpl.MessageInfo, 31)
+var file_wire_proto_enumTypes = make([]protoimpl.EnumInfo, 5)
+var file_wire_proto_msgTypes = make([]protoimpl.MessageInfo, 32)
 var file_wire_proto_goTypes = []any{
 	(RefuseCode)(0),       // 0: clonecloud.wire.v1.RefuseCode
 	(ImageKind)(0),        // 1: clonecloud.wire.v1.ImageKind
-	(Class)(0),            // 2: clonecloud.wire.v1.Class
-	(Outcome)(0),          // 3: clonecloud.wire.v1.Outcome
-	(*Hello)(nil),         // 4: clonecloud.wire.v1.Hello
-	(*Welcome)(nil),       // 5: clonecloud.wire.v1.Welcome
-	(*Limits)(nil),        // 6: clonecloud.wire.v1.Limits
-	(*Refuse)(nil),        // 7: clonecloud.wire.v1.Refuse
-	(*Ping)(nil),          // 8: clonecloud.wire.v1.Ping
-	(*Pong)(nil),          // 9: clonecloud.wire.v1.Pong
-	(*Bye)(nil),           // 10: clonecloud.wire.v1.Bye
-	(*Unpair)(nil),        // 11: clonecloud.wire.v1.Unpair
-	(*LinkState)(nil),     // 12: clonecloud.wire.v1.LinkState
-	(*RunOpen)(nil),       // 13: clonecloud.wire.v1.RunOpen
-	(*ModuleWant)(nil),    // 14: clonecloud.wire.v1.ModuleWant
-	(*ModuleChunk)(nil),   // 15: clonecloud.wire.v1.ModuleChunk
-	(*RunReady)(nil),      // 16: clonecloud.wire.v1.RunReady
-	(*RunClose)(nil),      // 17: clonecloud.wire.v1.RunClose
-	(*Image)(nil),         // 18: clonecloud.wire.v1.Image
-	(*Call)(nil),          // 19: clonecloud.wire.v1.Call
-	(*PageHashes)(nil),    // 20: clonecloud.wire.v1.PageHashes
-	(*NeedBase)(nil),      // 21: clonecloud.wire.v1.NeedBase
-	(*NeedPages)(nil),     // 22: clonecloud.wire.v1.NeedPages
-	(*Applied)(nil),       // 23: clonecloud.wire.v1.Applied
-	(*ImportRequest)(nil), // 24: clonecloud.wire.v1.ImportRequest
-	(*ImportReply)(nil),   // 25: clonecloud.wire.v1.ImportReply
-	(*Entry)(nil),         // 26: clonecloud.wire.v1.Entry
-	(*Release)(nil),       // 27: clonecloud.wire.v1.Release
-	(*BareEffect)(nil),    // 28: clonecloud.wire.v1.BareEffect
-	(*Return)(nil),        // 29: clonecloud.wire.v1.Return
-	(*Ack)(nil),           // 30: clonecloud.wire.v1.Ack
-	(*Cancel)(nil),        // 31: clonecloud.wire.v1.Cancel
-	(*Resume)(nil),        // 32: clonecloud.wire.v1.Resume
-	(*Resumed)(nil),       // 33: clonecloud.wire.v1.Resumed
-	(*Unknown)(nil),       // 34: clonecloud.wire.v1.Unknown
+	(ResultMemory)(0),     // 2: clonecloud.wire.v1.ResultMemory
+	(Class)(0),            // 3: clonecloud.wire.v1.Class
+	(Outcome)(0),          // 4: clonecloud.wire.v1.Outcome
+	(*Hello)(nil),         // 5: clonecloud.wire.v1.Hello
+	(*Welcome)(nil),       // 6: clonecloud.wire.v1.Welcome
+	(*Limits)(nil),        // 7: clonecloud.wire.v1.Limits
+	(*Refuse)(nil),        // 8: clonecloud.wire.v1.Refuse
+	(*Ping)(nil),          // 9: clonecloud.wire.v1.Ping
+	(*Pong)(nil),          // 10: clonecloud.wire.v1.Pong
+	(*Bye)(nil),           // 11: clonecloud.wire.v1.Bye
+	(*Unpair)(nil),        // 12: clonecloud.wire.v1.Unpair
+	(*LinkState)(nil),     // 13: clonecloud.wire.v1.LinkState
+	(*Event)(nil),         // 14: clonecloud.wire.v1.Event
+	(*RunOpen)(nil),       // 15: clonecloud.wire.v1.RunOpen
+	(*ModuleWant)(nil),    // 16: clonecloud.wire.v1.ModuleWant
+	(*ModuleChunk)(nil),   // 17: clonecloud.wire.v1.ModuleChunk
+	(*RunReady)(nil),      // 18: clonecloud.wire.v1.RunReady
+	(*RunClose)(nil),      // 19: clonecloud.wire.v1.RunClose
+	(*Image)(nil),         // 20: clonecloud.wire.v1.Image
+	(*Call)(nil),          // 21: clonecloud.wire.v1.Call
+	(*PageHashes)(nil),    // 22: clonecloud.wire.v1.PageHashes
+	(*NeedBase)(nil),      // 23: clonecloud.wire.v1.NeedBase
+	(*NeedPages)(nil),     // 24: clonecloud.wire.v1.NeedPages
+	(*Applied)(nil),       // 25: clonecloud.wire.v1.Applied
+	(*ImportRequest)(nil), // 26: clonecloud.wire.v1.ImportRequest
+	(*ImportReply)(nil),   // 27: clonecloud.wire.v1.ImportReply
+	(*Entry)(nil),         // 28: clonecloud.wire.v1.Entry
+	(*Release)(nil),       // 29: clonecloud.wire.v1.Release
+	(*BareEffect)(nil),    // 30: clonecloud.wire.v1.BareEffect
+	(*Return)(nil),        // 31: clonecloud.wire.v1.Return
+	(*Ack)(nil),           // 32: clonecloud.wire.v1.Ack
+	(*Cancel)(nil),        // 33: clonecloud.wire.v1.Cancel
+	(*Resume)(nil),        // 34: clonecloud.wire.v1.Resume
+	(*Resumed)(nil),       // 35: clonecloud.wire.v1.Resumed
+	(*Unknown)(nil),       // 36: clonecloud.wire.v1.Unknown
 }
 var file_wire_proto_depIdxs = []int32{
-	6,  // 0: clonecloud.wire.v1.Welcome.limits:type_name -> clonecloud.wire.v1.Limits
+	7,  // 0: clonecloud.wire.v1.Welcome.limits:type_name -> clonecloud.wire.v1.Limits
 	0,  // 1: clonecloud.wire.v1.Refuse.code:type_name -> clonecloud.wire.v1.RefuseCode
 	1,  // 2: clonecloud.wire.v1.Image.kind:type_name -> clonecloud.wire.v1.ImageKind
-	18, // 3: clonecloud.wire.v1.Call.base:type_name -> clonecloud.wire.v1.Image
-	2,  // 4: clonecloud.wire.v1.ImportRequest.class:type_name -> clonecloud.wire.v1.Class
-	2,  // 5: clonecloud.wire.v1.Entry.class:type_name -> clonecloud.wire.v1.Class
-	26, // 6: clonecloud.wire.v1.Release.entries:type_name -> clonecloud.wire.v1.Entry
-	2,  // 7: clonecloud.wire.v1.BareEffect.class:type_name -> clonecloud.wire.v1.Class
-	3,  // 8: clonecloud.wire.v1.Return.outcome:type_name -> clonecloud.wire.v1.Outcome
-	26, // 9: clonecloud.wire.v1.Return.entries:type_name -> clonecloud.wire.v1.Entry
-	28, // 10: clonecloud.wire.v1.Return.bare:type_name -> clonecloud.wire.v1.BareEffect
-	11, // [11:11] is the sub-list for method output_type
-	11, // [11:11] is the sub-list for method input_type
-	11, // [11:11] is the sub-list for extension type_name
-	11, // [11:11] is the sub-list for extension extendee
-	0,  // [0:11] is the sub-list for field type_name
+	20, // 3: clonecloud.wire.v1.Call.base:type_name -> clonecloud.wire.v1.Image
+	2,  // 4: clonecloud.wire.v1.Call.result_memory:type_name -> clonecloud.wire.v1.ResultMemory
+	3,  // 5: clonecloud.wire.v1.ImportRequest.class:type_name -> clonecloud.wire.v1.Class
+	3,  // 6: clonecloud.wire.v1.Entry.class:type_name -> clonecloud.wire.v1.Class
+	28, // 7: clonecloud.wire.v1.Release.entries:type_name -> clonecloud.wire.v1.Entry
+	3,  // 8: clonecloud.wire.v1.BareEffect.class:type_name -> clonecloud.wire.v1.Class
+	4,  // 9: clonecloud.wire.v1.Return.outcome:type_name -> clonecloud.wire.v1.Outcome
+	28, // 10: clonecloud.wire.v1.Return.entries:type_name -> clonecloud.wire.v1.Entry
+	30, // 11: clonecloud.wire.v1.Return.bare:type_name -> clonecloud.wire.v1.BareEffect
+	12, // [12:12] is the sub-list for method output_type
+	12, // [12:12] is the sub-list for method input_type
+	12, // [12:12] is the sub-list for extension type_name
+	12, // [12:12] is the sub-list for extension extendee
+	0,  // [0:12] is the sub-list for field type_name
 }
 
 func init() { file_wire_proto_init() }
@@ -2347,8 +2491,8 @@ func file_wire_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_wire_proto_rawDesc), len(file_wire_proto_rawDesc)),
-			NumEnums:      4,
-			NumMessages:   31,
+			NumEnums:      5,
+			NumMessages:   32,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -1,0 +1,26 @@
+# The two commands of the README, and the long suites.
+.PHONY: demo test nightly ci fuzz build examples
+
+build:
+	CGO_ENABLED=0 go build -trimpath -o bin/clonecloud ./cmd/clonecloud
+
+demo:
+	go run ./cmd/clonecloud demo
+
+test:
+	go test ./...
+
+ci:
+	bash .ci/run
+
+# Long suites: run before resolving an issue that they concern.
+nightly:
+	CLONECLOUD_NIGHTLY=1 go test -timeout 120m -shuffle=on ./...
+	go test -race -count=3 -shuffle=on -timeout 60m ./internal/...
+	FUZZTIME=10m bash scripts/fuzz.sh
+
+fuzz:
+	FUZZTIME=$${FUZZTIME:-10s} bash scripts/fuzz.sh
+
+examples:
+	bash examples/build.sh

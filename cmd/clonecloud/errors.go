@@ -1,0 +1,25 @@
+package main
+
+import "fmt"
+
+// hintedError is an error with what to do about it.
+type hintedError struct {
+	error
+	hint string
+}
+
+func (h hintedError) Hint() string  { return h.hint }
+func (h hintedError) Unwrap() error { return h.error }
+
+// withHint adds what to do next; an empty hint adds nothing.
+func withHint(err error, hint string) error {
+	if hint == "" {
+		return err
+	}
+	return hintedError{err, hint}
+}
+
+// usage is a mistake on the command line.
+func usage(format string, args ...any) error {
+	return exitCode{exitUsage, fmt.Errorf(format, args...)}
+}

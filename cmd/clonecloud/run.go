@@ -1,0 +1,268 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/clonecloud/clonecloud/internal/device"
+	"github.com/clonecloud/clonecloud/internal/link/identity"
+	"github.com/clonecloud/clonecloud/internal/link/pairing"
+	"github.com/clonecloud/clonecloud/internal/link/shape"
+	"github.com/clonecloud/clonecloud/internal/runner"
+	"github.com/clonecloud/clonecloud/internal/wire"
+)
+
+// runCmd runs an application.
+//
+// Exit status: the guest's own; 2 usage; 10 no clone and --where=clone; 11 not
+// paired and --where=clone; 12 module unsupported; 13 divergence; 124 time limit; 130 interrupted;
+// 134 the guest crashed.
+type runCmd struct {
+	Where       string        `enum:"auto,device,clone" default:"auto" help:"Where heavy calls run: auto, device or clone."`
+	Dir         []string      `placeholder:"HOST[::GUEST]" sep:"none" help:"Let the guest see a folder; ':ro' at the end makes it read-only."`
+	Env         []string      `placeholder:"K=V" sep:"none" help:"Set a variable of the guest's environment."`
+	Objective   string        `enum:"time,energy,balanced" default:"time" help:"What auto saves: time, energy or balanced. (Only time is implemented.)"`
+	MaxSlowdown float64       `default:"2" placeholder:"X" help:"How much slower an energy-saving call may be."`
+	Engine      string        `enum:",compiler,interpreter" default:"" help:"compiler or interpreter; default: the best that works here."`
+	Offload     []string      `placeholder:"FUNC" sep:"none" help:"Also offer this function, by name or index."`
+	Clone       string        `placeholder:"URL" help:"Use this clone: a pairing URL, or the id or name of a paired one."`
+	Link        string        `placeholder:"PROFILE" help:"Shape the link: wifi, lte, 5g, wifi-2011, 3g-2011, none or a JSON file."`
+	Report      string        `placeholder:"FILE" help:"Write a JSON report of the run."`
+	MaxMemory   string        `placeholder:"SIZE" help:"Most memory the guest may have, such as 512M; default 4G."`
+	TimeLimit   time.Duration `placeholder:"D" help:"End the program after this time, such as 30s."`
+	Runner      string        `hidden:"" env:"CLONECLOUD_RUNNER" help:"Command that starts a runner, such as an emulator and a binary."`
+
+	App []string `arg:"" passthrough:"" help:"The application, a WebAssembly module for WASI preview 1, and its arguments."`
+}
+
+func (c *runCmd) Run(a *app) error {
+	o, err := c.options(a)
+	if err != nil {
+		return err
+	}
+	res, err := device.Run(a.ctx, *o)
+	if err != nil {
+		return startError(err, c)
+	}
+	if c.Report != "" {
+		if err := res.Report.Write(c.Report); err != nil {
+			return exitCode{exitError, withHint(err, "choose a folder that exists and may be written for --report")}
+		}
+	}
+	c.summarize(a, res)
+	if res.Interrupted {
+		return exitCode{Code: exitInterrupt}
+	}
+	return guestExit(res.Exit)
+}
+
+// options turns flags into what a run needs.
+func (c *runCmd) options(a *app) (*device.Options, error) {
+	module, err := readModule(c.App[0])
+	if err != nil {
+		return nil, err
+	}
+	o := &device.Options{
+		Home: a.home, Software: "clonecloud " + softwareVersion(),
+		App: filepath.Base(c.App[0]), Module: module, Reload: func() ([]byte, error) { return readModule(c.App[0]) },
+		Args: append([]string{filepath.Base(c.App[0])}, c.App[1:]...), Env: c.Env,
+		Where: c.Where, Offload: c.Offload, Engine: c.Engine, TimeLimit: c.TimeLimit,
+		Stdin: a.stdio.in, Stdout: a.stdio.out, Stderr: a.stdio.err, Log: a.log,
+		Runner: strings.Fields(c.Runner),
+		OnEvent: func(e runner.Event) {
+			if e.Warn != "" {
+				a.say("%s", e.Warn)
+			}
+		},
+	}
+	for _, kv := range c.Env {
+		if !strings.Contains(kv, "=") {
+			return nil, usage("--env %s: want NAME=VALUE", kv)
+		}
+	}
+	if o.Dirs, err = parseDirs(c.Dir); err != nil {
+		return nil, err
+	}
+	if c.MaxMemory != "" {
+		if o.MaxPages, err = parsePages(c.MaxMemory); err != nil {
+			return nil, err
+		}
+	}
+	if c.Link != "" {
+		p, err := shape.Load(c.Link)
+		if err != nil {
+			return nil, exitCode{exitUsage, fmt.Errorf("--link: %w", err)}
+		}
+		o.Shape = &p
+	}
+	if c.Clone != "" && c.Where != device.WhereDevice {
+		if o.Clone, err = c.clone(a); err != nil {
+			return nil, err
+		}
+	}
+	return o, nil
+}
+
+// clone finds the clone that --clone names; a URL with a token is paired first.
+func (c *runCmd) clone(a *app) (*identity.Peer, error) {
+	store, err := identity.OpenStore(a.home)
+	if err != nil {
+		return nil, err
+	}
+	if !strings.HasPrefix(c.Clone, "clonecloud:") {
+		p, err := store.Find(c.Clone)
+		if err != nil {
+			return nil, exitCode{exitNotPaired, withHint(fmt.Errorf("--clone %s: %w", c.Clone, err), "clonecloud pair URL, with the URL that `clonecloud serve` prints")}
+		}
+		return &p, nil
+	}
+	u, err := pairing.Parse(c.Clone)
+	if err != nil {
+		return nil, exitCode{exitUsage, err}
+	}
+	if p, err := store.Get(u.Node); err == nil {
+		if len(u.Addrs) > 0 {
+			p.Addresses = u.Addrs
+		}
+		return &p, nil
+	}
+	p, err := pairWith(a, c.Clone)
+	if err != nil {
+		return nil, exitCode{exitNotPaired, err}
+	}
+	return &p, nil
+}
+
+// readModule reads an application.
+func readModule(name string) ([]byte, error) {
+	f, err := os.Open(name)
+	if err != nil {
+		return nil, exitCode{exitUsage, withHint(fmt.Errorf("open application: %w", err), "give the path of a .wasm file")}
+	}
+	defer f.Close()
+	data, err := io.ReadAll(io.LimitReader(f, wire.MaxModule+1))
+	if err != nil {
+		return nil, exitCode{exitUsage, fmt.Errorf("read application: %w", err)}
+	}
+	if len(data) > wire.MaxModule {
+		return nil, exitCode{exitUnsupported, fmt.Errorf("%s is larger than %d MB, the largest module that runs here", name, wire.MaxModule>>20)}
+	}
+	return data, nil
+}
+
+// parseDirs reads --dir HOST[::GUEST][:ro]. Without GUEST the folder has the
+// name that was given, as a person would expect of a native program.
+func parseDirs(dirs []string) ([]runner.Dir, error) {
+	var out []runner.Dir
+	for _, text := range dirs {
+		d := runner.Dir{}
+		rest, ro := strings.CutSuffix(text, ":ro")
+		d.ReadOnly = ro
+		host, guest, named := strings.Cut(rest, "::")
+		if host == "" {
+			return nil, usage("--dir %s: want HOST[::GUEST]", text)
+		}
+		if !named {
+			guest = filepath.ToSlash(host)
+		}
+		abs, err := filepath.Abs(host)
+		if err != nil {
+			return nil, fmt.Errorf("--dir %s: %w", text, err)
+		}
+		if info, err := os.Stat(abs); err != nil || !info.IsDir() {
+			if err == nil {
+				err = errors.New("it is no folder")
+			}
+			return nil, exitCode{exitUsage, withHint(fmt.Errorf("--dir %s: %w", text, err), "give a folder that exists: --dir HOST::GUEST shows HOST to the program as GUEST")}
+		}
+		d.Host, d.Guest = abs, path.Clean(guest)
+		out = append(out, d)
+	}
+	return out, nil
+}
+
+// parsePages reads a size such as 512M as 64 KiB pages.
+func parsePages(s string) (uint32, error) {
+	var n float64
+	var unit string
+	if _, err := fmt.Sscanf(s, "%g%s", &n, &unit); err != nil && unit != "" || n <= 0 {
+		return 0, usage("--max-memory %s: want a size such as 512M or 2G", s)
+	}
+	switch strings.TrimSuffix(strings.ToUpper(unit), "B") {
+	case "K":
+		n *= 1 << 10
+	case "M":
+		n *= 1 << 20
+	case "G":
+		n *= 1 << 30
+	case "":
+	default:
+		return 0, usage("--max-memory %s: want a size such as 512M or 2G", s)
+	}
+	pages := n / 65536
+	if pages < 1 || pages > 1<<16 {
+		return 0, usage("--max-memory %s: want from 64K to 4G", s)
+	}
+	return uint32(pages), nil
+}
+
+// startError gives an error that kept a run from beginning its exit code.
+func startError(err error, c *runCmd) error {
+	switch {
+	case errors.Is(err, device.ErrNotPaired):
+		return exitCode{exitNotPaired, withHint(err, "on the server: clonecloud serve; here: clonecloud pair URL, with the URL that it prints")}
+	case errors.Is(err, device.ErrNoClone):
+		return exitCode{exitNoClone, withHint(err, "--where auto runs here when the clone is away; clonecloud serve starts a clone")}
+	}
+	return err
+}
+
+// guestExit passes the guest's end through.
+func guestExit(e runner.Exit) error {
+	if e.Error == "" {
+		if e.Code == 0 {
+			return nil
+		}
+		return exitCode{Code: int(e.Code)}
+	}
+	err := withHint(errors.New(e.Error), e.Hint)
+	switch {
+	case e.Unsupported:
+		return exitCode{exitUnsupported, withHint(err, "clonecloud inspect says what the module needs")}
+	case e.Divergence:
+		return exitCode{exitDivergence, err}
+	}
+	return exitCode{int(e.Code), err}
+}
+
+// summarize says in one line where the run's calls went.
+func (c *runCmd) summarize(a *app, res *device.Result) {
+	t := &res.Report.Totals
+	if res.Report.Unsupported != "" && c.Where != device.WhereDevice {
+		a.say("ran on the device alone: %s", res.Report.Unsupported)
+	}
+	if t.CallsClone == 0 && t.Fallbacks == 0 {
+		return
+	}
+	a.say("%d calls: %d device, %d clone, %d fell back; %.2f s; %s sent, %s received",
+		t.CallsDevice+t.CallsClone, t.CallsDevice, t.CallsClone, t.Fallbacks, t.Seconds, bytesText(t.BytesUp), bytesText(t.BytesDown))
+}
+
+// bytesText is a size for people.
+func bytesText(n int64) string {
+	switch {
+	case n >= 10<<20:
+		return fmt.Sprintf("%.0f MB", float64(n)/(1<<20))
+	case n >= 1<<20:
+		return fmt.Sprintf("%.1f MB", float64(n)/(1<<20))
+	case n >= 1<<10:
+		return fmt.Sprintf("%.1f KB", float64(n)/(1<<10))
+	}
+	return fmt.Sprintf("%d B", n)
+}

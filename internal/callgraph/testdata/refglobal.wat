@@ -1,0 +1,1 @@
+(module (global (mut externref) (ref.null extern)) (func $run (export "run")))

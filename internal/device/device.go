@@ -1,0 +1,348 @@
+// Package device is the device's node manager for one run of a program: it
+// starts the runner, keeps the link to the clone, passes frames between the
+// two, and gathers the report.
+//
+// It holds no logic of an offload: the runner decides, captures and commits.
+// What is decided here is when there is a link at all: pairing, `off`,
+// `--where`, redialling (PROTOCOL rule 20), Ctrl-C and a closed stdout.
+package device
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/clonecloud/clonecloud/internal/link/identity"
+	"github.com/clonecloud/clonecloud/internal/link/shape"
+	"github.com/clonecloud/clonecloud/internal/runner"
+	"github.com/clonecloud/clonecloud/internal/runner/proc"
+	"github.com/clonecloud/clonecloud/internal/wire"
+)
+
+// Places where a program may run.
+const (
+	WhereAuto   = "auto"
+	WhereDevice = "device"
+	WhereClone  = "clone"
+)
+
+// Options say what to run and how.
+type Options struct {
+	Home     string // state of this device
+	Software string // name and version, for people
+
+	App    string // name for people; Args[0] of the guest
+	Module []byte
+	// Reload reads the module again, for a clone that asks for it late; nil:
+	// it is kept in memory.
+	Reload  func() ([]byte, error)
+	Args    []string // argv, the application's name first
+	Env     []string
+	Dirs    []runner.Dir
+	Where   string
+	Offload []string
+	Only    []string // if any: offer exactly these functions
+	Engine  string
+	// MaxPages bounds the guest's memory, in 64 KiB pages; 0: 4 GiB.
+	MaxPages  uint32
+	TimeLimit time.Duration // 0: none
+
+	// Clone, unless zero, is the clone to use; otherwise the paired ones are
+	// tried, the latest first.
+	Clone *identity.Peer
+	Shape *shape.Profile // nil: the link as it is
+
+	Stdin, Stdout, Stderr *os.File
+	// Runner is the command that starts a runner; empty: this binary.
+	Runner []string
+	// ConnectTime bounds how long --where=clone waits for the clone.
+	ConnectTime time.Duration
+	Log         *slog.Logger
+	// HashMemory asks for Exit.Memory.
+	HashMemory bool
+	// OnEvent, if set, hears what the runner tells, as it happens.
+	OnEvent func(runner.Event)
+}
+
+// Errors that end a run before it began.
+var (
+	ErrNoClone   = errors.New("no clone can be reached")
+	ErrNotPaired = errors.New("this device is paired with no clone")
+)
+
+// Result is how a run ended.
+type Result struct {
+	Exit   runner.Exit
+	Report Report
+	// Ready is what the runner said about itself; nil if it did not get there.
+	Ready *runner.Ready
+	// Interrupted says that the context ended the run.
+	Interrupted bool
+}
+
+const defaultConnectTime = 15 * time.Second
+
+func (o *Options) populate() {
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	if o.Where == "" {
+		o.Where = WhereAuto
+	}
+	if o.MaxPages == 0 {
+		o.MaxPages = 1 << 16
+	}
+	if o.ConnectTime == 0 {
+		o.ConnectTime = defaultConnectTime
+	}
+	if o.OnEvent == nil {
+		o.OnEvent = func(runner.Event) {}
+	}
+}
+
+// Run runs a program to its end. An error means that it never began.
+func Run(ctx context.Context, o Options) (*Result, error) {
+	o.populate()
+	store, err := identity.OpenStore(o.Home)
+	if err != nil {
+		return nil, err
+	}
+	m := &manager{o: o, store: store, sum: sha256.Sum256(o.Module), began: time.Now(), events: make(chan runner.Event, 16), settled: make(chan struct{})}
+	if _, err := rand.Read(m.run[:]); err != nil {
+		return nil, fmt.Errorf("name the run: %w", err)
+	}
+	if err := recoverCommits(o.Home, o.Log); err != nil {
+		return nil, err
+	}
+	release, err := holdCommits(o.Home, m.run)
+	if err != nil {
+		return nil, err
+	}
+	defer release()
+	var lk *linkKeeper
+	if lk, err = m.keeper(); err != nil {
+		return nil, err
+	}
+	if lk != nil {
+		defer lk.close()
+	}
+	return m.execute(ctx, lk)
+}
+
+// manager is one run in progress.
+type manager struct {
+	o      Options
+	store  *identity.Store
+	sum    [sha256.Size]byte
+	run    wire.ID
+	began  time.Time
+	events chan runner.Event
+	// settled is closed when the runner has ended, or cannot offload.
+	settled chan struct{}
+	p       *proc.Process
+	out     *wire.Writer // to the runner
+}
+
+// keeper prepares the link, or returns nil when this run has none.
+func (m *manager) keeper() (*linkKeeper, error) {
+	if m.o.Where == WhereDevice {
+		return nil, nil
+	}
+	none := func(err error) (*linkKeeper, error) {
+		if m.o.Where == WhereClone {
+			return nil, err
+		}
+		m.o.Log.Debug("runs here", "reason", err)
+		return nil, nil
+	}
+	if !m.store.Enabled() {
+		return none(fmt.Errorf("%w: offloading is off on this device (clonecloud on)", ErrNoClone))
+	}
+	peers, err := m.clones()
+	if err != nil {
+		return none(err)
+	}
+	own, err := identity.LoadOrCreate(m.o.Home)
+	if err != nil {
+		return nil, err
+	}
+	return newLinkKeeper(m, own, peers)
+}
+
+// clones lists the clones to try.
+func (m *manager) clones() ([]identity.Peer, error) {
+	if m.o.Clone != nil {
+		return []identity.Peer{*m.o.Clone}, nil
+	}
+	all, err := m.store.List()
+	if err != nil {
+		return nil, err
+	}
+	var nodes []identity.Peer
+	for i := len(all) - 1; i >= 0; i-- {
+		if len(all[i].Addresses) > 0 {
+			nodes = append(nodes, all[i])
+		}
+	}
+	if len(nodes) == 0 {
+		return nil, ErrNotPaired
+	}
+	return nodes, nil
+}
+
+// execute starts the runner and sees the run through.
+func (m *manager) execute(ctx context.Context, lk *linkKeeper) (*Result, error) {
+	if lk != nil {
+		go lk.keep()
+	}
+	p, err := proc.Start(proc.Config{
+		Command: m.o.Runner, TimeLimit: m.o.TimeLimit,
+		Stdin: m.o.Stdin, Stdout: m.o.Stdout, Stderr: m.o.Stderr,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("start a runner: %w", err)
+	}
+	defer func() { _ = p.Kill() }()
+	m.p, m.out = p, wire.NewWriter(p.Conn())
+	if err := runner.WriteStart(p.Conn(), m.start(), m.o.Module); err != nil {
+		return nil, err
+	}
+	m.o.Module = nil // the runner has it; an idle manager is small
+	go m.readRunner(lk)
+	if lk != nil {
+		lk.setRunner(m.out)
+		defer watchOutput(m.o.Stdout, lk)()
+		defer watchSwitch(m.store, lk)()
+		if m.o.Where == WhereClone {
+			// The runner compiles meanwhile, and waits for the clone by itself.
+			if err := m.awaitClone(ctx, lk); err != nil {
+				return nil, err
+			}
+		}
+	}
+	return m.collect(ctx, lk), nil
+}
+
+// awaitClone waits for the clone, or for a runner that has no use for one.
+func (m *manager) awaitClone(ctx context.Context, lk *linkKeeper) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	go func() {
+		select {
+		case <-m.settled: // it is pinned, or has ended
+			cancel(errSettled)
+		case <-ctx.Done():
+		}
+	}()
+	err := lk.awaitReady(ctx, m.o.ConnectTime)
+	if errors.Is(err, errSettled) {
+		return nil
+	}
+	return err
+}
+
+var errSettled = errors.New("the runner needs no clone")
+
+func (m *manager) start() runner.Start {
+	return runner.Start{
+		Role: runner.RoleDevice, Run: m.run, App: m.o.App, Args: m.o.Args, Env: m.o.Env, Dirs: m.o.Dirs,
+		Engine: m.o.Engine, CacheDir: filepath.Join(m.o.Home, "compiled"),
+		StateDir: commitsDir(m.o.Home), MaxPages: m.o.MaxPages,
+		Where: m.o.Where, Offload: m.o.Offload, Only: m.o.Only, HashMemory: m.o.HashMemory,
+	}
+}
+
+// collect takes the runner's events until the last one.
+func (m *manager) collect(ctx context.Context, lk *linkKeeper) *Result {
+	r := &Result{Report: Report{App: m.o.App, Module: hex.EncodeToString(m.sum[:]), Where: m.o.Where}}
+	defer func() { m.total(&r.Report) }()
+	for {
+		select {
+		case e := <-m.events:
+			m.o.OnEvent(e)
+			if e.Ready != nil {
+				r.Ready, r.Report.Unsupported = e.Ready, e.Ready.Pinned
+			}
+			if e.Call != nil {
+				r.Report.add(e.Call)
+			}
+			if e.Exit != nil {
+				r.Exit = *e.Exit
+				return r
+			}
+		case <-m.p.Done():
+			r.Exit = m.ended()
+			return r
+		case <-ctx.Done():
+			if lk != nil {
+				lk.cancel("interrupted")
+			}
+			r.Interrupted = true
+			return r
+		}
+	}
+}
+
+// ended explains a runner that ended without a last word.
+func (m *manager) ended() runner.Exit {
+	for {
+		select {
+		case e := <-m.events: // it may have had one
+			if e.Exit != nil {
+				return *e.Exit
+			}
+		default:
+			st := m.p.Wait()
+			if st.TimedOut {
+				return runner.Exit{Code: 124, Error: fmt.Sprintf("the program ran into its time limit of %v", m.o.TimeLimit), Hint: "allow more with --time-limit"}
+			}
+			return runner.Exit{Code: 1, Error: "the runner ended unexpectedly: " + st.Text}
+		}
+	}
+}
+
+func (m *manager) total(r *Report) {
+	t := &r.Totals
+	t.Seconds = time.Since(m.began).Seconds()
+	for i := range r.Calls {
+		c := &r.Calls[i]
+		t.BytesUp += c.BytesUp
+		t.BytesDown += c.BytesDown
+		if c.Where == WhereClone {
+			t.CallsClone++
+		} else {
+			t.CallsDevice++
+		}
+	}
+}
+
+// maxCalls bounds the calls that a report lists.
+const maxCalls = 100_000
+
+// add adds one finished call.
+func (r *Report) add(c *runner.Call) {
+	if c.Fallback {
+		r.Totals.Fallbacks++
+	}
+	if len(r.Calls) >= maxCalls {
+		return
+	}
+	call := CallReport{
+		Function: c.Function, Index: c.Index, Where: c.Where, Reason: c.Reason, Seconds: c.Seconds,
+		BytesUp: c.BytesUp, BytesDown: c.BytesDown, Attempts: c.Attempts,
+	}
+	if len(c.Predicted) > 0 {
+		call.Predicted = map[string]Prediction{}
+		for site, s := range c.Predicted {
+			call.Predicted[site] = Prediction{Seconds: s}
+		}
+	}
+	r.Calls = append(r.Calls, call)
+}

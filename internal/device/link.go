@@ -1,0 +1,397 @@
+package device
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"google.golang.org/protobuf/proto"
+
+	"github.com/clonecloud/clonecloud/internal/link"
+	"github.com/clonecloud/clonecloud/internal/link/identity"
+	"github.com/clonecloud/clonecloud/internal/link/shape"
+	"github.com/clonecloud/clonecloud/internal/wire"
+)
+
+// linkKeeper keeps the link to the clone: it dials, opens the run, uploads the
+// module, tells the runner whether the link is there, and passes frames.
+type linkKeeper struct {
+	m     *manager
+	peers []identity.Peer
+	dial  []*link.Redialer
+	net   *shape.Control // of --link; nil: the link as it is
+
+	ctx  context.Context
+	stop context.CancelCauseFunc
+
+	mu       sync.Mutex
+	runner   *wire.Writer
+	conn     link.Conn
+	w        *wire.Writer
+	up       bool // the clone is ready
+	attempt  wire.ID
+	fatal    error // why dialling again is of no use
+	lastErr  error
+	changed  chan struct{} // closed and replaced when up, fatal or lastErr changes
+	off      bool
+	module   []byte
+	size     uint64 // of the module, bytes
+	clone    string // name of the node in use
+	software string
+}
+
+func newLinkKeeper(m *manager, own *identity.Identity, peers []identity.Peer) (*linkKeeper, error) {
+	k := &linkKeeper{m: m, peers: peers, changed: make(chan struct{}), module: m.o.Module, size: uint64(len(m.o.Module))}
+	k.ctx, k.stop = context.WithCancelCause(context.Background())
+	if m.o.Shape != nil {
+		net, err := shape.New(*m.o.Shape, uint64(time.Now().UnixNano()))
+		if err != nil {
+			return nil, err
+		}
+		k.net = net
+	}
+	for _, p := range peers {
+		r, err := link.NewRedialer(link.Options{Identity: own, Peer: p.ID, Addrs: p.Addresses, Net: k.net})
+		if err != nil {
+			k.close()
+			return nil, err
+		}
+		k.dial = append(k.dial, r)
+	}
+	return k, nil
+}
+
+// redialPause spreads attempts to reach a clone that is away.
+const (
+	redialPause    = 500 * time.Millisecond
+	maxRedialPause = 15 * time.Second
+)
+
+// keep holds the link until close.
+func (k *linkKeeper) keep() {
+	pause := redialPause
+	for i := 0; k.ctx.Err() == nil; i++ {
+		was := time.Now()
+		err := k.session(k.dial[i%len(k.dial)], k.peers[i%len(k.peers)])
+		k.down(err)
+		if k.ctx.Err() != nil {
+			return
+		}
+		if time.Since(was) > time.Minute {
+			pause = redialPause
+		}
+		if k.live() {
+			i-- // the attempt lives at this clone: redial it at once
+			if time.Since(was) > 100*time.Millisecond {
+				continue
+			}
+		}
+		if i+1 < len(k.dial) {
+			continue // another clone may be there
+		}
+		select {
+		case <-time.After(pause):
+		case <-k.ctx.Done():
+		}
+		pause = min(pause*2, maxRedialPause)
+	}
+}
+
+// session is one connection, from dialling to its end.
+func (k *linkKeeper) session(r *link.Redialer, p identity.Peer) error {
+	ctx, cancel := context.WithTimeout(k.ctx, 10*time.Second)
+	defer cancel()
+	var c link.Conn
+	var err error
+	if k.live() {
+		c, err = r.Redial(ctx, nil)
+	} else {
+		c, err = r.Dial(ctx, nil)
+	}
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	stop := context.AfterFunc(k.ctx, func() { _ = c.Close() })
+	defer stop()
+	rd, w := wire.NewReader(c, wire.ReaderConfig{}), wire.NewWriter(c)
+	welcome, err := wire.Greet(rd, w, k.m.o.Software)
+	if err != nil {
+		return err
+	}
+	k.m.o.Log.Debug("connected", "clone", p.Name, "transport", c.Transport(), "software", welcome.Software, "setup", c.Stats().Setup)
+	k.mu.Lock()
+	k.conn, k.w, k.clone, k.software = c, w, p.Name, welcome.Software
+	k.mu.Unlock()
+	open := &wire.RunOpen{
+		ModuleSha256: k.m.sum[:], ModuleSize: k.size, MemoryMaxPages: k.m.o.MaxPages,
+	}
+	if err := w.Send(k.head(wire.TypeRunOpen), open, nil); err != nil {
+		return err
+	}
+	for {
+		f, err := rd.ReadFrame()
+		if err != nil {
+			return err
+		}
+		if err := k.frame(f); err != nil {
+			return err
+		}
+	}
+}
+
+func (k *linkKeeper) head(t wire.Type) wire.Header { return wire.Header{Type: t, Run: k.m.run} }
+
+// frame handles one frame of the node.
+func (k *linkKeeper) frame(f *wire.Frame) error {
+	if !f.Attempt.IsZero() {
+		return k.toRunner(f)
+	}
+	msg, err := f.Message()
+	if err != nil {
+		return err
+	}
+	switch msg := msg.(type) {
+	case *wire.ModuleWant:
+		return k.upload(msg)
+	case *wire.RunReady:
+		k.ready()
+	case *wire.Refuse:
+		if f.Run != k.m.run {
+			return &wire.RefusedError{Code: msg.Code, Text: msg.Text, Hint: msg.Hint}
+		}
+		return k.refusedRun(f, msg)
+	case *wire.Ping:
+		return k.send(wire.Header{Type: wire.TypePong}, &wire.Pong{Nonce: msg.Nonce})
+	case *wire.Bye:
+		return errors.New("the node said goodbye: " + msg.Reason)
+	}
+	return nil
+}
+
+// refusedRun is told that the run cannot go on at this clone.
+func (k *linkKeeper) refusedRun(f *wire.Frame, m *wire.Refuse) error {
+	_ = k.toRunner(f)
+	err := &wire.RefusedError{Code: m.Code, Text: m.Text, Hint: m.Hint}
+	switch m.Code {
+	case wire.RefuseCode_REFUSE_MODULE, wire.RefuseCode_REFUSE_LIMIT:
+		k.note(func() { k.fatal = err })
+	}
+	return err
+}
+
+func (k *linkKeeper) send(h wire.Header, m proto.Message) error {
+	k.mu.Lock()
+	w := k.w
+	k.mu.Unlock()
+	if w == nil {
+		return link.ErrLost
+	}
+	return w.Send(h, m, nil)
+}
+
+// ready says that the clone has compiled the module: calls may come.
+func (k *linkKeeper) ready() {
+	k.note(func() {
+		k.up = true
+		if k.m.o.Reload != nil {
+			k.module = nil // read again if a clone should ever ask for it
+		}
+	})
+	k.tellLink(true, "")
+}
+
+// down says that the link is gone.
+func (k *linkKeeper) down(err error) {
+	k.note(func() {
+		k.conn, k.w, k.up, k.lastErr = nil, nil, false, err
+		if errors.Is(err, link.ErrNotPaired) || errors.Is(err, link.ErrWrongPeer) || errors.Is(err, link.ErrVersion) {
+			k.fatal = err
+		}
+	})
+	if err != nil && k.ctx.Err() == nil {
+		k.m.o.Log.Debug("link down", "error", err)
+	}
+	k.tellLink(false, fmt.Sprint(err))
+}
+
+// note changes state and wakes whoever waits for that.
+func (k *linkKeeper) note(change func()) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	change()
+	close(k.changed)
+	k.changed = make(chan struct{})
+}
+
+// tellLink tells the runner about the link, with what it was measured to do.
+func (k *linkKeeper) tellLink(up bool, text string) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.tellLocked(up, text)
+}
+
+func (k *linkKeeper) tellLocked(up bool, text string) {
+	if k.runner == nil {
+		return
+	}
+	m := &wire.LinkState{Up: up, Text: text}
+	if k.conn != nil {
+		st := k.conn.Stats()
+		m.RttSeconds, m.UpBytesPerSecond, m.DownBytesPerSecond = st.RTT.Mean, st.UpRate.Mean, st.DownRate.Mean
+	}
+	if err := k.runner.Send(wire.Header{Type: wire.TypeLinkState}, m, nil); err != nil {
+		k.m.o.Log.Debug("tell the runner", "error", err)
+	}
+}
+
+// setRunner gives the keeper the runner to tell.
+func (k *linkKeeper) setRunner(w *wire.Writer) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.runner = w
+	if k.up {
+		k.tellLocked(true, "")
+	}
+}
+
+// toRunner passes a frame of an attempt on.
+func (k *linkKeeper) toRunner(f *wire.Frame) error {
+	k.mu.Lock()
+	w := k.runner
+	if f.Type == wire.TypeReturn && f.Attempt == k.attempt {
+		k.attempt = wire.ID{}
+	}
+	k.mu.Unlock()
+	if w == nil {
+		return nil
+	}
+	return w.WriteFrame(f)
+}
+
+// toClone passes a frame of the runner on. A link that fails is noticed by the
+// session's reader.
+func (k *linkKeeper) toClone(f *wire.Frame) {
+	k.mu.Lock()
+	w, c := k.w, k.conn
+	switch f.Type {
+	case wire.TypeCall, wire.TypePageHashes:
+		k.attempt = f.Attempt
+	case wire.TypeCancel:
+		if f.Attempt == k.attempt {
+			k.attempt = wire.ID{}
+		}
+	}
+	k.mu.Unlock()
+	if w == nil {
+		return
+	}
+	if f.Type == wire.TypeCancel {
+		_ = wire.NewWriter(c.Control()).WriteFrame(f)
+		return
+	}
+	if err := w.WriteFrame(f); err != nil {
+		k.m.o.Log.Debug("write to the clone", "error", err)
+		_ = c.Close()
+	}
+}
+
+// live reports whether an attempt waits for the link.
+func (k *linkKeeper) live() bool {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return !k.attempt.IsZero()
+}
+
+// awaitReady waits until the clone is ready for calls.
+func (k *linkKeeper) awaitReady(ctx context.Context, limit time.Duration) error {
+	timeout := time.NewTimer(limit)
+	defer timeout.Stop()
+	for {
+		k.mu.Lock()
+		up, fatal, last, changed := k.up, k.fatal, k.lastErr, k.changed
+		k.mu.Unlock()
+		switch {
+		case up:
+			return nil
+		case errors.Is(fatal, link.ErrNotPaired):
+			return fmt.Errorf("%w: %w", ErrNotPaired, fatal)
+		case fatal != nil:
+			return fmt.Errorf("%w: %w", ErrNoClone, fatal)
+		}
+		select {
+		case <-changed:
+		case <-timeout.C:
+			if last == nil {
+				last = errors.New("nothing answered in time")
+			}
+			return fmt.Errorf("%w: %w", ErrNoClone, last)
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+}
+
+// abandon has the runner give up its live attempt: the call runs here.
+func (k *linkKeeper) abandon(reason string) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.attempt.IsZero() || k.runner == nil {
+		return
+	}
+	h := wire.Header{Type: wire.TypeCancel, Run: k.m.run, Attempt: k.attempt}
+	_ = k.runner.Send(h, &wire.Cancel{Reason: reason}, nil)
+}
+
+// switchOff ends every offload and the link.
+func (k *linkKeeper) switchOff() {
+	k.abandon("offloading was switched off")
+	k.cancel("offloading was switched off")
+	k.close()
+}
+
+// cancel tells the clone that its part is over (PROTOCOL rule 20).
+func (k *linkKeeper) cancel(reason string) {
+	k.mu.Lock()
+	c, w, attempt := k.conn, k.w, k.attempt
+	k.mu.Unlock()
+	if c == nil {
+		return
+	}
+	if !attempt.IsZero() {
+		h := wire.Header{Type: wire.TypeCancel, Run: k.m.run, Attempt: attempt}
+		_ = wire.NewWriter(c.Control()).Send(h, &wire.Cancel{Reason: reason}, nil)
+	}
+	_ = c.SetWriteDeadline(time.Now().Add(300 * time.Millisecond))
+	_ = w.Send(k.head(wire.TypeRunClose), &wire.RunClose{Reason: reason}, nil)
+}
+
+// close ends the link.
+func (k *linkKeeper) close() {
+	k.cancel("the run has ended")
+	k.stop(errors.New("closed"))
+	for _, r := range k.dial {
+		r.Close()
+	}
+}
+
+// upload sends the chunks that the node lacks.
+func (k *linkKeeper) upload(m *wire.ModuleWant) error {
+	k.mu.Lock()
+	w, module := k.w, k.module
+	k.mu.Unlock()
+	if module == nil {
+		var err error
+		if module, err = k.m.o.Reload(); err != nil {
+			return fmt.Errorf("read the module again: %w", err)
+		}
+		if sha256.Sum256(module) != k.m.sum {
+			k.note(func() { k.fatal = errors.New("the module's file has changed since the program started") })
+			return k.fatal
+		}
+	}
+	return sendModule(w, k.m.run, module, m.Chunks)
+}

@@ -1,0 +1,80 @@
+package device
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+)
+
+// Report is what `run --report FILE` writes: one JSON object. Times are
+// seconds, sizes bytes, energies joules.
+type Report struct {
+	App    string `json:"app"`
+	Module string `json:"module"` // SHA-256 of the module, hexadecimal
+	Where  string `json:"where"`  // auto, device or clone, as asked
+	// Unsupported says why the module runs but is not offloaded; empty if it may be.
+	Unsupported string       `json:"unsupported,omitempty"`
+	Calls       []CallReport `json:"calls"`
+	Totals      Totals       `json:"totals"`
+	JoulesAre   string       `json:"joulesAre,omitempty"`
+}
+
+// CallReport is one call of a candidate that was considered for offload.
+type CallReport struct {
+	Function  string                `json:"function"`
+	Index     uint32                `json:"index"`
+	Context   string                `json:"context"`
+	Where     string                `json:"where"` // device or clone
+	Reason    string                `json:"reason"`
+	Predicted map[string]Prediction `json:"predicted,omitempty"`
+	Seconds   float64               `json:"seconds"`
+	Joules    float64               `json:"joules,omitempty"`
+	BytesUp   int64                 `json:"bytesUp"`
+	BytesDown int64                 `json:"bytesDown"`
+	Attempts  int                   `json:"attempts"`
+}
+
+// Prediction is what a site was expected to cost before the call.
+type Prediction struct {
+	Seconds float64 `json:"seconds"`
+	Joules  float64 `json:"joules,omitempty"`
+}
+
+// Totals sums a run.
+type Totals struct {
+	Seconds     float64 `json:"seconds"`
+	Joules      float64 `json:"joules,omitempty"`
+	BytesUp     int64   `json:"bytesUp"`
+	BytesDown   int64   `json:"bytesDown"`
+	CallsDevice int     `json:"callsDevice"`
+	CallsClone  int     `json:"callsClone"`
+	Fallbacks   int     `json:"fallbacks"`
+}
+
+// Write stores the report at path, whole or not at all.
+func (r *Report) Write(path string) error {
+	if r.Calls == nil {
+		r.Calls = []CallReport{}
+	}
+	data, err := json.MarshalIndent(r, "", "  ")
+	if err != nil {
+		return fmt.Errorf("encode report: %w", err)
+	}
+	f, err := os.CreateTemp(filepath.Dir(path), ".report-*")
+	if err != nil {
+		return fmt.Errorf("write report: %w", err)
+	}
+	defer os.Remove(f.Name()) // gone already after the rename
+	if _, err := f.Write(append(data, '\n')); err != nil {
+		f.Close()
+		return fmt.Errorf("write report: %w", err)
+	}
+	if err := f.Close(); err != nil {
+		return fmt.Errorf("write report: %w", err)
+	}
+	if err := os.Rename(f.Name(), path); err != nil {
+		return fmt.Errorf("write report: %w", err)
+	}
+	return nil
+}

@@ -1,0 +1,3 @@
+package engine_test
+
+//go:generate sh testdata/build.sh

@@ -1,0 +1,4 @@
+package engine
+
+// returnInstruction is "ret".
+var returnInstruction = []byte{0xc3}

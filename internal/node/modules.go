@@ -1,0 +1,161 @@
+package node
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"time"
+
+	"github.com/klauspost/compress/zstd"
+
+	"github.com/clonecloud/clonecloud/internal/link"
+	"github.com/clonecloud/clonecloud/internal/link/identity"
+	"github.com/clonecloud/clonecloud/internal/wire"
+)
+
+const (
+	maxUploads = 4  // at once, on one connection
+	maxModules = 64 // kept for one device; the longest unused go first
+)
+
+// moduleStore keeps one device's modules by their SHA-256.
+type moduleStore struct{ dir string }
+
+func (n *Node) modules(device link.ID) moduleStore {
+	return moduleStore{filepath.Join(n.deviceDir(device), "modules")}
+}
+
+func (m moduleStore) path(sum []byte) string {
+	return filepath.Join(m.dir, hex.EncodeToString(sum)+".wasm")
+}
+
+// has reports whether the module is here, and marks it as used.
+func (m moduleStore) has(sum []byte) bool {
+	now := time.Now()
+	return os.Chtimes(m.path(sum), now, now) == nil
+}
+
+// load reads a module and holds it against its hash: a bit that flipped on
+// disk is as good as a module that is not there.
+func (m moduleStore) load(sum []byte) ([]byte, error) {
+	data, err := os.ReadFile(m.path(sum))
+	if err != nil {
+		return nil, fmt.Errorf("read module: %w", err)
+	}
+	if got := sha256.Sum256(data); !bytes.Equal(got[:], sum) {
+		_ = os.Remove(m.path(sum))
+		return nil, errors.New("the module on the node's disk is damaged and was removed; run the program again")
+	}
+	return data, nil
+}
+
+// keep stores a module that has been checked.
+func (m moduleStore) keep(sum, data []byte) error {
+	if err := os.MkdirAll(m.dir, 0o700); err != nil {
+		return fmt.Errorf("store module: %w", err)
+	}
+	m.prune()
+	if err := identity.WriteFile(m.path(sum), data, 0o600); err != nil {
+		return fmt.Errorf("store module: %w", err)
+	}
+	return nil
+}
+
+// prune makes room for one more module.
+func (m moduleStore) prune() {
+	entries, err := os.ReadDir(m.dir)
+	if err != nil || len(entries) < maxModules {
+		return
+	}
+	type aged struct {
+		name string
+		used time.Time
+	}
+	var all []aged
+	for _, e := range entries {
+		if info, err := e.Info(); err == nil {
+			all = append(all, aged{e.Name(), info.ModTime()})
+		}
+	}
+	slices.SortFunc(all, func(a, b aged) int { return a.used.Compare(b.used) })
+	for i := 0; i+maxModules <= len(all); i++ {
+		_ = os.Remove(filepath.Join(m.dir, all[i].name))
+	}
+}
+
+// upload assembles a module from its chunks.
+type upload struct {
+	store moduleStore
+	open  *wire.RunOpen
+	data  []byte
+	have  []bool
+	left  int
+	zr    *zstd.Decoder
+}
+
+// receive prepares for the module of a RunOpen. Memory is taken as chunks
+// arrive, not on the word of the RunOpen.
+func (m moduleStore) receive(open *wire.RunOpen) (*upload, error) {
+	zr, err := zstd.NewReader(nil, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxMemory(2*wire.ChunkSize))
+	if err != nil {
+		return nil, fmt.Errorf("receive module: %w", err)
+	}
+	chunks := int((open.ModuleSize + wire.ChunkSize - 1) / wire.ChunkSize)
+	return &upload{store: m, open: open, have: make([]bool, chunks), left: chunks, zr: zr}, nil
+}
+
+// missing lists the chunks to ask for.
+func (u *upload) missing() []uint32 {
+	var want []uint32
+	for i, have := range u.have {
+		if !have {
+			want = append(want, uint32(i))
+		}
+	}
+	return want
+}
+
+// chunk takes one chunk, and reports whether the module is complete and kept.
+func (u *upload) chunk(m *wire.ModuleChunk, body []byte) (done bool, err error) {
+	i := int(m.Index)
+	if i >= len(u.have) {
+		return false, fmt.Errorf("chunk %d of %d", i, len(u.have))
+	}
+	if u.have[i] {
+		return false, nil
+	}
+	at := uint64(i) * wire.ChunkSize
+	if want := min(wire.ChunkSize, u.open.ModuleSize-at); uint64(m.Size) != want {
+		return false, fmt.Errorf("chunk %d has %d bytes, want %d", i, m.Size, want)
+	}
+	plain, err := u.zr.DecodeAll(body, make([]byte, 0, m.Size))
+	if err != nil {
+		return false, fmt.Errorf("unpack chunk %d: %w", i, err)
+	}
+	if sum := sha256.Sum256(plain); len(plain) != int(m.Size) || !bytes.Equal(sum[:], m.Sha256) {
+		return false, fmt.Errorf("chunk %d does not match its hash", i)
+	}
+	if end := at + uint64(len(plain)); uint64(len(u.data)) < end {
+		u.data = append(u.data, make([]byte, end-uint64(len(u.data)))...)
+	}
+	copy(u.data[at:], plain)
+	u.have[i] = true
+	if u.left--; u.left > 0 {
+		return false, nil
+	}
+	if sum := sha256.Sum256(u.data); !bytes.Equal(sum[:], u.open.ModuleSha256) {
+		return false, errors.New("the module does not match its hash")
+	}
+	defer u.discard()
+	return true, u.store.keep(u.open.ModuleSha256, u.data)
+}
+
+func (u *upload) discard() {
+	u.data = nil
+	u.zr.Close()
+}

@@ -1,0 +1,16 @@
+package rewrite_test
+
+import (
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// cpuTime gives the processor time that the calling thread has used.
+func cpuTime() time.Duration {
+	var ts unix.Timespec
+	if unix.ClockGettime(unix.CLOCK_THREAD_CPUTIME_ID, &ts) != nil {
+		return 0
+	}
+	return time.Duration(ts.Nano())
+}

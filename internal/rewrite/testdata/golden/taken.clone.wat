@@ -1,0 +1,10 @@
+(module
+  (type (;0;) (func (result i32)))
+  (type (;1;) (func))
+  (func (;0;) (type 0) (result i32)
+    i32.const 1)
+  (func (;1;) (type 1))
+  (export "cc.start" (func 0))
+  (export "cc1.x" (func 1))
+  (export "cc2.f0" (func 0))
+  (export "cc2.f1" (func 1)))

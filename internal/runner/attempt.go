@@ -1,0 +1,330 @@
+package runner
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/clonecloud/clonecloud/internal/engine"
+	"github.com/clonecloud/clonecloud/internal/offload"
+	"github.com/clonecloud/clonecloud/internal/pagestate"
+	"github.com/clonecloud/clonecloud/internal/rewrite"
+	"github.com/clonecloud/clonecloud/internal/wasi"
+	"github.com/clonecloud/clonecloud/internal/wasi/stage"
+	"github.com/clonecloud/clonecloud/internal/wasmbin"
+	"github.com/clonecloud/clonecloud/internal/wire"
+)
+
+// live is the attempt in progress, beside what the machine knows of it.
+type live struct {
+	id     offload.ID
+	memory wire.ResultMemory
+	cand   *rewrite.Candidate
+	server *stage.Server // what the attempt opened on the device
+
+	delta  []byte // of the entry memory against the base; made at most once
+	hashes []pagestate.PageHash
+
+	// What Prepare made, for Install.
+	change    *pagestate.Change
+	staged    *stage.Staged
+	committed *stage.Committed
+	undo      error // what the undoing of a failed commit left to the next start
+	state     wasi.State
+
+	up, down int64 // bytes of frames
+	end      offload.DeviceAction
+}
+
+// offloadCall has a call run on the clone. The guest is parked here until its
+// result is committed or the call is to run on the device.
+func (r *deviceRun) offloadCall(c *rewrite.Candidate, args, results []uint64, reason string) rewrite.Status {
+	began := time.Now()
+	report := Call{Function: c.Name, Index: c.Index, Where: siteClone, Reason: reason, Attempts: 1}
+	end, err := r.attemptCall(c, args)
+	took := time.Since(began)
+	report.Seconds, report.BytesUp, report.BytesDown = took.Seconds(), r.live.up, r.live.down
+	if err != nil { // nothing was sent
+		report.Where, report.Attempts, report.Reason = siteDevice, 0, err.Error()
+		return r.runHere(c, report, offload.RunLocal{})
+	}
+	switch end := end.(type) {
+	case offload.Install:
+		report.Remote = time.Duration(end.Return.ComputeNanos).Seconds()
+		r.decide.moved(c.K, took)
+		r.pipe.tell(Event{Call: &report})
+		r.live = live{}
+		if end.Exited {
+			engine.Throw(&engine.Exit{Code: end.ExitCode})
+		}
+		copy(results, end.Return.Results)
+		return rewrite.Done
+	case offload.Fail:
+		engine.Throw(&diverged{end.Text})
+	case offload.RunLocal:
+		r.decide.failed(c.K, took)
+		report.Where, report.Fallback, report.Reason = siteDevice, true, end.Reason.String()
+		return r.runHere(c, report, end)
+	}
+	panic("unreachable")
+}
+
+// diverged ends a guest that could neither be committed nor run again
+// (PROTOCOL rule 18).
+type diverged struct{ text string }
+
+func (d *diverged) Error() string { return d.text }
+
+// runHere has the stub run the original, bound by the import log of the
+// attempt that came to nothing (PROTOCOL rule 17).
+func (r *deviceRun) runHere(c *rewrite.Candidate, report Call, local offload.RunLocal) rewrite.Status {
+	w := watched{k: c.K, began: time.Now(), call: report}
+	if len(local.Log) > 0 {
+		w.replay = r.beginRerun(local)
+	}
+	r.live = live{}
+	r.watch = append(r.watch, w)
+	return rewrite.LocalWatch
+}
+
+// attemptCall drives the machine from Begin to the action that ends the
+// attempt. An error means that it did not begin.
+func (r *deviceRun) attemptCall(c *rewrite.Candidate, args []uint64) (offload.DeviceAction, error) {
+	r.live = live{cand: c, memory: r.resultMemory(c)}
+	r.live.server = r.newServer()
+	state := r.g.sys.Capture()
+	real, _ := r.local.Now(wasi.ClockRealtime)
+	mono, _ := r.local.Now(wasi.ClockMonotonic)
+	r.pipe.drop()
+	acts, err := r.machine.Begin(r.now(), offload.CallSpec{
+		Site: siteClone, Function: c.Index, Args: append([]uint64(nil), args...),
+		Globals: r.g.readGlobals(), WASI: state.Encode(),
+		Real: real, Mono: mono, MemoryMax: r.conf.MaxPages, Memory: r.live.memory,
+	})
+	if err != nil {
+		return nil, err
+	}
+	r.live.id, _ = r.machine.Live()
+	for {
+		for len(acts) > 0 {
+			act := acts[0]
+			acts = append(acts[1:], r.carryOut(act)...)
+			if r.live.end != nil {
+				return r.live.end, nil
+			}
+		}
+		acts = r.await()
+	}
+}
+
+// resultMemory says when the memory of a call's result is of use here.
+func (r *deviceRun) resultMemory(c *rewrite.Candidate) wire.ResultMemory {
+	switch {
+	case r.start.HashMemory:
+		return wire.ResultMemory_RESULT_MEMORY_ALWAYS
+	case r.last && r.program(c):
+		return wire.ResultMemory_RESULT_MEMORY_NEVER
+	}
+	return wire.ResultMemory_RESULT_MEMORY_UNLESS_EXITED
+}
+
+// program reports whether candidate c is the function that the program is, and
+// nothing of the program has been called before it.
+func (r *deviceRun) program(c *rewrite.Candidate) bool {
+	outermost := r.outermost
+	for _, e := range r.g.module.Exports {
+		if e.Kind == wasmbin.KindFunc && e.Name == r.entry && e.Index == c.Index {
+			return outermost
+		}
+	}
+	return false
+}
+
+// await waits for a frame or a deadline and tells the machine.
+func (r *deviceRun) await() []offload.DeviceAction {
+	var deadline time.Time
+	if by, ok := r.machine.Deadline(); ok {
+		deadline = r.epoch.Add(by)
+	}
+	f, err := r.pipe.next(deadline)
+	if errors.Is(err, errTimeout) {
+		return r.machine.Tick(r.now())
+	}
+	switch m := f.msg.(type) {
+	case *wire.LinkState:
+		return r.tellLink(m)
+	case *wire.Cancel:
+		return r.machine.Abandon(m.Reason) // `clonecloud off`, a closed stdout
+	}
+	r.live.down += f.size()
+	acts := r.machine.Frame(r.now(), f.head, f.msg, f.body)
+	if _, applied := f.msg.(*wire.Applied); applied {
+		if id, ok := r.machine.Live(); ok && id == f.head.Attempt {
+			// The clone holds the entry image, so it becomes the base here too,
+			// while the clone computes and nobody waits for us.
+			r.rebase(offload.Image{Kind: offload.EntryImage, Attempt: id})
+		}
+	}
+	return acts
+}
+
+// tellLink passes a change of the link on to the machine.
+func (r *deviceRun) tellLink(l *wire.LinkState) []offload.DeviceAction {
+	_, r.linkAt = r.pipe.linkState()
+	if l.Up {
+		return r.machine.LinkUp(r.now())
+	}
+	return r.machine.LinkLost(r.now())
+}
+
+// follow brings the machine up to date with the link before an attempt.
+func (r *deviceRun) follow(l *wire.LinkState, changes int) {
+	if changes == r.linkAt {
+		return
+	}
+	r.linkAt = changes
+	if l.Up {
+		r.machine.LinkUp(r.now())
+	} else {
+		r.machine.LinkLost(r.now())
+	}
+}
+
+// rebase makes the present memory the named base. Failing, the next Call finds
+// that it has no base and sends hashes; nothing is lost.
+func (r *deviceRun) rebase(i offload.Image) {
+	s := r.g.space
+	if s == nil || s.Image() == imageName(i) {
+		return
+	}
+	if err := s.SetImage(imageName(i)); err != nil {
+		engine.Throw(fmt.Errorf("keep the guest's memory image: %w", err))
+	}
+}
+
+// carryOut does what the machine asks for and returns what it asks next.
+func (r *deviceRun) carryOut(act offload.DeviceAction) []offload.DeviceAction {
+	switch act := act.(type) {
+	case offload.Send:
+		return r.send(act)
+	case offload.Serve:
+		return r.serve(act)
+	case offload.CheckReads:
+		return r.machine.ReadsChecked(r.now(), act.Op, r.checkReads(act.Reads))
+	case offload.ReleaseOutput:
+		done, real := r.release(act.Effects)
+		return r.machine.Released(r.now(), act.Op, done, real)
+	case offload.Prepare:
+		return r.machine.Prepared(r.now(), act.Op, r.prepareCommit(act))
+	case offload.WriteRecord:
+		// The record is part of ApplyEffects: package stage writes it before the
+		// first step that it would have to undo.
+		return r.machine.Recorded(r.now(), act.Op, "")
+	case offload.ApplyEffects:
+		done, real, failure := r.applyEffects(act)
+		return r.machine.EffectsApplied(r.now(), act.Op, done, real, failure)
+	case offload.Undo:
+		return r.machine.Undone(r.now(), act.Op, r.undo())
+	case offload.Install:
+		r.install(act)
+		r.live.end = act
+	case offload.RunLocal:
+		r.abandonAttempt()
+		if act.Adopt.Kind != offload.NoImage {
+			r.rebase(act.Adopt)
+		}
+		r.local.NotBefore(act.Real, act.Mono)
+		r.live.end = act
+	case offload.CompleteLog:
+		if r.rerun != nil {
+			r.rerun.complete(act)
+		}
+	case offload.Fail:
+		r.abandonAttempt()
+		r.live.end = act
+	}
+	return nil
+}
+
+// send writes a frame; its body is made from guest memory, which stands still.
+func (r *deviceRun) send(s offload.Send) []offload.DeviceAction {
+	body, err := r.body(&s)
+	if err != nil {
+		return r.machine.Abandon(err.Error())
+	}
+	f, err := wire.NewFrame(s.Header, s.Msg, body)
+	if err != nil {
+		return r.machine.Abandon(err.Error())
+	}
+	r.live.up += int64(f.Size())
+	if err := r.pipe.w.WriteFrame(f); err != nil {
+		return r.machine.LinkLost(r.now())
+	}
+	return nil
+}
+
+func (r *deviceRun) body(s *offload.Send) (_ []byte, err error) {
+	space := r.g.space
+	if space == nil || s.Body.Kind == offload.NoBody {
+		return nil, nil
+	}
+	switch s.Body.Kind {
+	case offload.DeltaBody:
+		if space.Image() != imageName(s.Body.Base) {
+			return nil, fmt.Errorf("memory is kept against %q, not %v", space.Image(), s.Body.Base)
+		}
+		if r.live.delta == nil {
+			r.live.delta, err = space.Diff()
+		}
+		return r.live.delta, err
+	case offload.HashBody:
+		if r.live.hashes == nil {
+			if r.live.hashes, err = space.PageHashes(); err != nil {
+				return nil, err
+			}
+		}
+		s.Msg = &wire.PageHashes{MemoryBytes: space.Size()}
+		return hashBody(r.live.hashes, space.Size()), nil
+	case offload.PagesBody:
+		return space.Whole(r.live.hashes, pagesOf(s.Body.Runs))
+	default:
+		return nil, fmt.Errorf("a body of kind %d is not the device's", s.Body.Kind)
+	}
+}
+
+// heldBytes estimates what a Call would carry: the dirty pages.
+func (r *deviceRun) heldBytes() int64 {
+	if r.g.space == nil {
+		return 0
+	}
+	pages, err := r.g.space.Dirty()
+	if err != nil {
+		return int64(r.g.space.Size())
+	}
+	return int64(len(pages)) * pagestate.PageSize
+}
+
+// install commits a result to the guest (PROTOCOL rule 16 d). Everything that
+// could fail was done before.
+func (r *deviceRun) install(in offload.Install) {
+	if err := r.installState(in); err != nil {
+		// Effects are out and memory is not: only an end is right (rule 19).
+		engine.Throw(fmt.Errorf("commit of an offloaded call: %w", err))
+	}
+}
+
+func (r *deviceRun) installState(in offload.Install) error {
+	if c := r.live.change; c != nil {
+		if err := growMemory(r.g, c.NewSize()); err != nil {
+			return err
+		}
+		if err := c.ApplyImage(imageName(in.Image)); err != nil {
+			return err
+		}
+	}
+	if err := r.g.writeGlobals(in.Return.Globals); err != nil {
+		return err
+	}
+	r.local.NotBefore(in.Return.RealNanos, in.Return.MonoNanos)
+	return r.installWASI()
+}

@@ -1,0 +1,414 @@
+package runner
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"sync"
+	"time"
+
+	"github.com/clonecloud/clonecloud/internal/engine"
+	"github.com/clonecloud/clonecloud/internal/offload"
+	"github.com/clonecloud/clonecloud/internal/pagestate"
+	"github.com/clonecloud/clonecloud/internal/rewrite"
+	"github.com/clonecloud/clonecloud/internal/wasi"
+	"github.com/clonecloud/clonecloud/internal/wasi/site"
+	"github.com/clonecloud/clonecloud/internal/wire"
+)
+
+// cloneRun is a runner on a node: calls of one run of one device arrive and
+// their results leave.
+//
+// The guest's goroutine carries out what touches memory (work); another reads
+// frames, a third lets held back output go while the guest computes. All drive
+// the one machine under mu.
+type cloneRun struct {
+	g     *guest
+	conf  guestConfig
+	w     *wire.Writer
+	epoch time.Time
+
+	mu      sync.Mutex
+	machine *offload.Clone
+	work    chan offload.CloneAction
+	answer  chan answer
+	abort   string // why the running attempt must end, once it must
+
+	// Of the guest's goroutine. content is what memory holds beyond its base
+	// image: a result, or nothing known.
+	content offload.Image
+	stale   bool // memory has grown past its base: the next use needs a fresh instance
+	attempt attempt
+}
+
+// answer is what a forwarded import gets.
+type answer struct{ payload []byte }
+
+// runClone serves the calls of a run until its manager is gone.
+func runClone(rw io.ReadWriter, start Start, module []byte) error {
+	ctx := context.Background()
+	r := &cloneRun{
+		w: wire.NewWriter(rw), epoch: time.Now(),
+		machine: offload.NewClone(start.Run),
+		work:    make(chan offload.CloneAction, 16), answer: make(chan answer, 1),
+	}
+	began := time.Now()
+	ready, err := r.prepare(ctx, start, module)
+	if err != nil {
+		return err
+	}
+	ready.Compile = time.Since(began).Seconds()
+	p := &pipe{w: r.w}
+	p.tell(Event{Ready: ready})
+	head := wire.Header{Type: wire.TypeRunReady, Run: start.Run}
+	if err := r.w.Send(head, &wire.RunReady{CompileNanos: uint64(time.Since(began))}, nil); err != nil {
+		return err
+	}
+	gone := make(chan error, 1)
+	go func() { gone <- r.read(wire.NewReader(rw, wire.ReaderConfig{})) }()
+	go r.tick()
+	for {
+		select {
+		case act := <-r.work:
+			r.carryOut(ctx, act)
+			collect()
+		case err := <-gone:
+			return err
+		}
+	}
+}
+
+// prepare compiles the module and computes image 0.
+func (r *cloneRun) prepare(ctx context.Context, start Start, module []byte) (*Ready, error) {
+	var err error
+	if r.g, err = loadGuest(module, rewrite.Clone, nil, nil); err != nil {
+		return nil, err
+	}
+	if r.g.out == nil {
+		return nil, &Unsupported{Reason: r.g.pinned}
+	}
+	ready, conf, err := guestSetup(start)
+	if err != nil {
+		return nil, err
+	}
+	r.conf = conf
+	if err := r.g.compile(ctx, conf); err != nil {
+		return nil, err
+	}
+	ready.Cached = r.g.compiled.Cached()
+	return ready, r.fresh(ctx, false)
+}
+
+// fresh replaces the instance by a new one: at image 0, or with adopt at the
+// old one's base image.
+func (r *cloneRun) fresh(ctx context.Context, adopt bool) error {
+	oldInst, old := r.g.inst, r.g.space
+	if err := r.g.instantiate(ctx); err != nil {
+		return fmt.Errorf("make a new instance: %w", err)
+	}
+	r.content, r.stale = offload.Image{}, false
+	if r.g.space != nil {
+		if adopt && old != nil {
+			if err := r.grow(old.BaseSize()); err != nil {
+				return err
+			}
+			if err := r.g.space.Adopt(old); err != nil {
+				return fmt.Errorf("take over an image: %w", err)
+			}
+		} else if err := r.g.space.SetImage(imageName(offload.Image{Kind: offload.ModuleImage})); err != nil {
+			return fmt.Errorf("note image 0: %w", err)
+		}
+	}
+	if oldInst != nil {
+		return oldInst.Close(ctx)
+	}
+	return nil
+}
+
+// grow grows memory to size bytes through the engine.
+func (r *cloneRun) grow(size uint64) error { return growMemory(r.g, size) }
+
+func (r *cloneRun) now() offload.Time { return time.Since(r.epoch) }
+
+// read delivers frames until the manager is gone.
+func (r *cloneRun) read(fr *wire.Reader) error {
+	for {
+		f, err := fr.ReadFrame()
+		if err != nil {
+			return err
+		}
+		m, err := f.Message()
+		if err != nil {
+			return err
+		}
+		r.mu.Lock()
+		r.do(r.machine.Frame(r.now(), f.Header, m, f.Body))
+		r.mu.Unlock()
+	}
+}
+
+// tick lets held back output go while the guest computes.
+func (r *cloneRun) tick() {
+	for range time.Tick(20 * time.Millisecond) {
+		r.mu.Lock()
+		if by, ok := r.machine.Deadline(); ok && r.now() >= by {
+			r.do(r.machine.Tick(r.now()))
+		}
+		r.mu.Unlock()
+	}
+}
+
+// do starts what the machine asks for. mu is held.
+func (r *cloneRun) do(acts []offload.CloneAction) {
+	for _, act := range acts {
+		switch act := act.(type) {
+		case offload.Send:
+			if act.Header.Type == wire.TypeRelease {
+				r.attempt.site.Settled()
+			}
+			r.send(act, nil)
+		case offload.Answer:
+			r.answer <- answer{payload: act.Payload}
+		case offload.Abort:
+			if r.abort == "" {
+				r.abort = act.Reason
+			}
+		case offload.KeepImages:
+			// The base is the entry image and the content the result: nothing
+			// else is held.
+		case offload.Apply, offload.CompareHashes, offload.Start, offload.Rollback:
+			r.work <- act
+		}
+	}
+}
+
+func (r *cloneRun) send(s offload.Send, body []byte) {
+	// A manager that is gone is noticed by read.
+	_ = r.w.Send(s.Header, s.Msg, body)
+}
+
+// carryOut does what touches memory, on the guest's goroutine.
+func (r *cloneRun) carryOut(ctx context.Context, act offload.CloneAction) {
+	switch act := act.(type) {
+	case offload.Apply:
+		began := time.Now()
+		err := r.apply(ctx, act)
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		if err != nil {
+			r.do(r.machine.ApplyFailed(act.Attempt, faultOf(err), err.Error()))
+			return
+		}
+		r.do(r.machine.ApplyDone(r.now(), act.Attempt, time.Since(began)))
+	case offload.CompareHashes:
+		missing := r.compare(act)
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		r.do(r.machine.Compared(act.Attempt, missing))
+	case offload.Start:
+		r.run(ctx, act)
+	case offload.Rollback:
+		r.rollback()
+	}
+}
+
+// errBase says that memory cannot be made the image that a Call names.
+var errBase = errors.New("the image is not there")
+
+func faultOf(err error) offload.ApplyFault {
+	switch {
+	case errors.Is(err, pagestate.ErrGrown):
+		return offload.ApplyGrown
+	case errors.Is(err, errBase), errors.Is(err, pagestate.ErrCorrupt):
+		return offload.ApplyBase
+	}
+	return offload.ApplyOther
+}
+
+// apply makes memory the Call's base and then its entry image.
+func (r *cloneRun) apply(ctx context.Context, a offload.Apply) error {
+	if max := a.Call.MemoryMaxPages; max != r.conf.MaxPages {
+		return fmt.Errorf("the Call's memory maximum of %d pages is not the run's %d", max, r.conf.MaxPages)
+	}
+	if r.g.space == nil {
+		if len(a.Body) != 0 {
+			return errors.New("a memory delta for a module without memory")
+		}
+		return nil
+	}
+	if a.Fresh {
+		if err := r.fresh(ctx, a.Base.Kind == offload.EntryImage); err != nil {
+			return err
+		}
+	}
+	if err := r.toBase(ctx, a.Base); err != nil {
+		return err
+	}
+	change, err := r.g.space.Prepare(a.Body, pagestate.Limits{})
+	if err != nil {
+		return err
+	}
+	if change.NewSize() < r.g.space.Size() {
+		return pagestate.ErrGrown
+	}
+	if err := r.grow(change.NewSize()); err != nil {
+		return err
+	}
+	if err := change.ApplyImage(imageName(offload.Image{Kind: offload.EntryImage, Attempt: a.Attempt})); err != nil {
+		return err
+	}
+	r.content = offload.Image{}
+	return nil
+}
+
+// toBase brings memory to the image that a Call names.
+func (r *cloneRun) toBase(ctx context.Context, base offload.Image) error {
+	s := r.g.space
+	switch {
+	case base.Kind == offload.HashedImage:
+		return nil // a whole state replaces any content
+	case base.Kind == offload.ResultImage && r.content == base:
+		return s.SetImage(imageName(base))
+	case s.Image() == imageName(base):
+		return s.Rollback()
+	case base.Kind == offload.ModuleImage:
+		return r.fresh(ctx, false)
+	}
+	return fmt.Errorf("%w: %v", errBase, base)
+}
+
+// rollback drops what a failed attempt wrote.
+func (r *cloneRun) rollback() {
+	if r.g.space == nil {
+		return
+	}
+	r.content = offload.Image{}
+	// Memory that has grown stays until the next Apply, which asks for a fresh
+	// instance when it finds out.
+	_ = r.g.space.Rollback()
+}
+
+// compare answers which pages of the device's entry image are nowhere here.
+func (r *cloneRun) compare(c offload.CompareHashes) []uint32 {
+	if r.g.space == nil {
+		return nil
+	}
+	missing, err := r.g.space.Missing(pageHashes(c.Body))
+	if err != nil {
+		return allPages(c.MemoryBytes)
+	}
+	return runsOf(missing)
+}
+
+// attempt is what one call collects beside the machine.
+type attempt struct {
+	site      *site.Site
+	immediate bool // the present import did something on the device
+}
+
+// run runs the call and reports its end.
+func (r *cloneRun) run(ctx context.Context, s offload.Start) {
+	r.mu.Lock()
+	r.abort = ""
+	for len(r.answer) > 0 {
+		<-r.answer
+	}
+	r.mu.Unlock()
+	began := time.Now()
+	ret, err := r.call(ctx, s.Call)
+	if err != nil {
+		ret = failedReturn(err)
+	}
+	ret.ComputeNanos = uint64(time.Since(began))
+	var body []byte
+	if r.g.space != nil && memoryWanted(s.Call, ret) {
+		if body, err = r.g.space.Diff(); err != nil {
+			ret = failedReturn(fmt.Errorf("capture memory: %w", err))
+		} else {
+			r.content = offload.Image{Kind: offload.ResultImage, Attempt: s.Attempt}
+		}
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.abort != "" {
+		ret = failedReturn(wasi.Abort{Reason: r.abort})
+	}
+	acts := r.machine.Finished(s.Attempt, ret)
+	if len(acts) > 0 {
+		if first, ok := acts[0].(offload.Send); ok {
+			if first.Body.Kind != offload.ResultBody {
+				body = nil
+			}
+			r.send(first, body)
+			acts = acts[1:]
+		}
+	}
+	r.do(acts)
+}
+
+// memoryWanted reports whether a Return carries memory.
+func memoryWanted(c *wire.Call, ret *wire.Return) bool {
+	switch ret.Outcome {
+	case wire.Outcome_OUTCOME_RETURNED:
+		return c.ResultMemory != wire.ResultMemory_RESULT_MEMORY_NEVER
+	case wire.Outcome_OUTCOME_EXITED:
+		return c.ResultMemory == wire.ResultMemory_RESULT_MEMORY_ALWAYS
+	}
+	return false
+}
+
+// failedReturn is the Return of a call that has no result.
+func failedReturn(err error) *wire.Return {
+	var trap *engine.Trap
+	if errors.As(err, &trap) {
+		return &wire.Return{Outcome: wire.Outcome_OUTCOME_TRAPPED, Reason: clip(trap.Error())}
+	}
+	return &wire.Return{Outcome: wire.Outcome_OUTCOME_ABORTED, Reason: clip(err.Error())}
+}
+
+// clip bounds a text that travels.
+func clip(s string) string {
+	const most = 4096
+	if len(s) > most {
+		return s[:most] + "..."
+	}
+	return s
+}
+
+// call installs the call's state and runs it.
+func (r *cloneRun) call(ctx context.Context, c *wire.Call) (*wire.Return, error) {
+	export, ok := r.g.out.Functions[c.Function]
+	if !ok {
+		return nil, fmt.Errorf("function %d cannot be called from outside", c.Function)
+	}
+	fn, ok := r.g.inst.Function(export)
+	if !ok {
+		return nil, fmt.Errorf("function %d is not exported", c.Function)
+	}
+	typ := fn.Type()
+	if len(c.Args) != len(typ.Params) {
+		return nil, fmt.Errorf("%d arguments, function %d takes %d", len(c.Args), c.Function, len(typ.Params))
+	}
+	if err := r.g.writeGlobals(c.Globals); err != nil {
+		return nil, err
+	}
+	if err := r.openWASI(c); err != nil {
+		return nil, err
+	}
+	stack := make([]uint64, max(len(typ.Params), len(typ.Results)))
+	copy(stack, c.Args)
+	err := fn.Call(ctx, stack)
+	ret := &wire.Return{Outcome: wire.Outcome_OUTCOME_RETURNED}
+	var exit *engine.Exit
+	switch {
+	case errors.As(err, &exit):
+		ret.Outcome, ret.ExitCode = wire.Outcome_OUTCOME_EXITED, exit.Code
+	case err != nil:
+		return nil, err
+	default:
+		ret.Results = stack[:len(typ.Results)]
+	}
+	ret.Globals = r.g.readGlobals()
+	return ret, r.closeWASI(ret)
+}

@@ -1,0 +1,252 @@
+package runner
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"time"
+
+	"github.com/clonecloud/clonecloud/internal/engine"
+	"github.com/clonecloud/clonecloud/internal/offload"
+	"github.com/clonecloud/clonecloud/internal/rewrite"
+	"github.com/clonecloud/clonecloud/internal/wasi"
+)
+
+// deviceRun is a guest on the device. Everything in it belongs to the guest's
+// goroutine.
+type deviceRun struct {
+	start Start
+	g     *guest
+	conf  guestConfig
+	pipe  *pipe
+	epoch time.Time
+
+	local   *wasi.Local
+	wasi    *wasi.System
+	machine *offload.Device
+	linkAt  int // changes of the link that the machine has been told
+	decide  *decider
+
+	entry     string // the export that runs now
+	last      bool   // nothing runs after it
+	outermost bool   // no stub has been entered since it was called
+
+	watch []watched // calls that run here and whose exit is reported
+	live  live      // the attempt in progress
+	rerun *rerun    // bound by an import log; nil mostly
+}
+
+// runDevice runs a guest to its end and returns what to report.
+func runDevice(rw io.ReadWriter, start Start, module []byte) Exit {
+	ctx := context.Background()
+	r := &deviceRun{start: start, pipe: newPipe(rw), epoch: time.Now()}
+	err := r.run(ctx, module)
+	if r.local != nil {
+		r.local.CloseAll()
+	}
+	exit := exitOf(err)
+	if start.HashMemory && r.g != nil && r.g.inst != nil {
+		exit.Memory = r.g.hash()
+	}
+	return exit
+}
+
+// exitOf says how a guest ended.
+func exitOf(err error) Exit {
+	var exit *engine.Exit
+	var unsupported *Unsupported
+	var trap *engine.Trap
+	var hint interface{ Hint() string }
+	e := Exit{Code: 1}
+	if errors.As(err, &hint) {
+		e.Hint = hint.Hint()
+	}
+	switch {
+	case err == nil:
+		return Exit{}
+	case errors.As(err, &exit):
+		return Exit{Code: exit.Code}
+	case errors.As(err, &unsupported):
+		e.Unsupported, e.Error = true, err.Error()
+	case isDivergence(err):
+		e.Divergence, e.Error = true, err.Error()
+	case errors.As(err, &trap):
+		// 128 + SIGABRT: what a shell shows for a native program that crashed.
+		e.Code, e.Error = 134, trap.Error()
+		for _, line := range trap.Backtrace {
+			e.Error += "\n\t" + line
+		}
+	default:
+		e.Error = err.Error()
+	}
+	return e
+}
+
+func (r *deviceRun) run(ctx context.Context, module []byte) error {
+	began := time.Now()
+	if err := r.openWASI(); err != nil {
+		return err
+	}
+	var err error
+	if r.g, err = loadGuest(module, rewrite.Device, r.start.Offload, r.start.Only); err != nil {
+		return err
+	}
+	r.g.setSystem(r.wasi)
+	ready, conf, err := guestSetup(r.start)
+	if err != nil {
+		return err
+	}
+	r.conf = conf
+	r.conf.Warn = func(err error) { r.pipe.tell(Event{Warn: err.Error()}) }
+	r.machine = offload.NewDevice(r.start.Run, offload.DeviceConfig{
+		Redial: time.Duration(r.start.Redial * float64(time.Second)),
+	})
+	r.decide = newDecider(r.start.Where)
+	if r.g.out != nil {
+		r.conf.Stubs = r.stubs()
+	}
+	if err := r.g.compile(ctx, r.conf); err != nil {
+		return err
+	}
+	if err := r.g.instantiate(ctx); err != nil {
+		return err
+	}
+	ready.Cached, ready.Pinned = r.g.compiled.Cached(), r.g.pinned
+	ready.Compile = time.Since(began).Seconds()
+	r.pipe.tell(Event{Ready: ready})
+	if r.offloads() {
+		if err := r.arm(); err != nil {
+			return err
+		}
+		if r.start.Where == siteClone {
+			r.awaitLink()
+		}
+	}
+	return r.main(ctx)
+}
+
+// isDivergence reports whether a guest was ended by PROTOCOL rule 18.
+func isDivergence(err error) bool {
+	var ours *diverged
+	var log *offload.Divergence
+	var entry *wasi.Divergence
+	return errors.As(err, &ours) || errors.As(err, &log) || errors.As(err, &entry)
+}
+
+// offloads reports whether this run may offload at all.
+func (r *deviceRun) offloads() bool { return r.g.out != nil && r.start.Where != "device" }
+
+// arm makes image 0 the base, and every stub ask.
+func (r *deviceRun) arm() error {
+	if r.g.space != nil {
+		if err := r.g.space.SetImage(imageName(r.machine.Base())); err != nil {
+			return fmt.Errorf("note image 0: %w", err)
+		}
+	}
+	for _, name := range r.g.out.Masks {
+		m, ok := r.g.inst.Global(name)
+		if !ok {
+			return fmt.Errorf("rewritten module does not export its arm mask %s", name)
+		}
+		if err := m.Set(^uint64(0)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// awaitLink waits until the clone is ready for calls. The manager ends this
+// process if that is never.
+func (r *deviceRun) awaitLink() {
+	for {
+		if link, changes := r.pipe.linkState(); link.Up {
+			r.follow(link, changes)
+			r.pipe.drop()
+			return
+		}
+		if _, err := r.pipe.next(time.Time{}); err != nil {
+			return
+		}
+	}
+}
+
+// main runs the guest's start section and then the program.
+func (r *deviceRun) main(ctx context.Context) error {
+	r.g.enter = collect
+	var entries []string
+	if r.g.out != nil && r.g.out.StartExport != "" {
+		entries = append(entries, r.g.out.StartExport)
+	}
+	program, err := programEntry(r.g.inst)
+	if err != nil {
+		return err
+	}
+	entries = append(entries, program)
+	for i, name := range entries {
+		r.entry, r.last, r.outermost = name, i == len(entries)-1, true
+		fn, ok := r.g.inst.Function(name)
+		if !ok {
+			return fmt.Errorf("start the program: %s is not exported", name)
+		}
+		typ := fn.Type()
+		if err := fn.Call(ctx, make([]uint64, max(len(typ.Params), len(typ.Results)))); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// programEntry finds what to call: a command's _start or a reactor's
+// _initialize.
+func programEntry(in engine.Instance) (string, error) {
+	for _, name := range []string{"_start", "_initialize"} {
+		fn, ok := in.Function(name)
+		if !ok {
+			continue
+		}
+		if t := fn.Type(); len(t.Params) == 0 {
+			return name, nil
+		}
+	}
+	return "", &Unsupported{Reason: "it exports neither _start nor _initialize, so it is a library and not a program; build it as a WASI command"}
+}
+
+// openWASI opens what the guest may see.
+func (r *deviceRun) openWASI() error {
+	r.local = wasi.NewLocal(os.Stdin, os.Stdout, os.Stderr)
+	var preopens []wasi.Preopen
+	for _, d := range r.start.Dirs {
+		h, err := r.local.AddFolder(d.Host, d.ReadOnly)
+		if err != nil {
+			return fmt.Errorf("--dir %s: %w", d.Host, err)
+		}
+		preopens = append(preopens, wasi.Preopen{GuestPath: d.Guest, Handle: h, ReadOnly: d.ReadOnly})
+	}
+	sys, err := wasi.New(wasi.Config{
+		Args: r.start.Args, Env: r.start.Env, Host: r.local, Preopens: preopens,
+		Stdin: streamType(os.Stdin), Stdout: streamType(os.Stdout), Stderr: streamType(os.Stderr),
+	})
+	if err != nil {
+		return err
+	}
+	r.wasi = sys
+	return nil
+}
+
+// streamType says what a standard stream is, as preview 1 tells it.
+func streamType(f *os.File) wasi.Filetype {
+	info, err := f.Stat()
+	switch {
+	case err != nil:
+		return wasi.FiletypeUnknown
+	case info.Mode()&os.ModeCharDevice != 0:
+		return wasi.FiletypeCharacterDevice
+	case info.Mode().IsRegular():
+		return wasi.FiletypeRegularFile
+	}
+	return wasi.FiletypeUnknown
+}
+
+func (r *deviceRun) now() offload.Time { return time.Since(r.epoch) }

@@ -1,0 +1,311 @@
+package runner
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/clonecloud/clonecloud/internal/callgraph"
+	"github.com/clonecloud/clonecloud/internal/engine"
+	"github.com/clonecloud/clonecloud/internal/pagestate"
+	"github.com/clonecloud/clonecloud/internal/rewrite"
+	"github.com/clonecloud/clonecloud/internal/wasi"
+	"github.com/clonecloud/clonecloud/internal/wasmbin"
+)
+
+// Unsupported says why a module cannot run at all, or cannot be offloaded.
+type Unsupported struct{ Reason string }
+
+func (u *Unsupported) Error() string { return "module is not supported: " + u.Reason }
+
+// guest is one program: its module as read, its rewriting, and while it lives
+// its engine, memory and instance.
+type guest struct {
+	original []byte
+	module   *wasmbin.Module
+	sum      [32]byte
+	out      *rewrite.Output // nil: the module runs as it is and is not offloaded
+	pinned   string          // why out is nil
+
+	eng      engine.Engine
+	compiled engine.Module
+	inst     engine.Instance
+	space    *pagestate.Space // nil for a module without a memory of its own
+	globals  []engine.Global  // the module's mutable globals, in index order
+
+	sys   *wasi.System
+	funcs []wasi.Func
+	// enter, if set, is called before each import.
+	enter func()
+}
+
+// Bytes implements wasi.Memory.
+func (g *guest) Bytes() []byte {
+	m, ok := g.inst.Memory()
+	if !ok {
+		return nil
+	}
+	return m.Bytes()
+}
+
+// loadGuest parses and rewrites a module. A module that cannot be offloaded is
+// kept as it is, with the reason.
+func loadGuest(original []byte, role rewrite.Role, offload, only []string) (*guest, error) {
+	g := &guest{original: original, sum: sha256.Sum256(original)}
+	m, err := wasmbin.Parse(original, wasmbin.Limits{})
+	if err != nil {
+		return nil, &Unsupported{Reason: err.Error()}
+	}
+	g.module = m
+	if rewrite.Rewritten(m) {
+		return nil, &Unsupported{Reason: rewrite.ErrRewritten.Error()}
+	}
+	if err := CheckImports(m); err != nil {
+		return nil, err
+	}
+	graph, err := callgraph.Analyze(m)
+	if err != nil {
+		return nil, &Unsupported{Reason: err.Error()}
+	}
+	opts := rewrite.Options{Role: role}
+	if role == rewrite.Device {
+		if opts.Candidates, opts.Entries, err = candidates(graph, offload, only); err != nil {
+			return nil, err
+		}
+	}
+	if g.pinned = graph.Reason(); g.pinned != "" {
+		return g, nil
+	}
+	if g.out, err = rewrite.Rewrite(m, opts); err != nil {
+		return nil, fmt.Errorf("rewrite module: %w", err)
+	}
+	return g, nil
+}
+
+// candidates chooses the functions to stub, and those of them to stub at their
+// exports only.
+func candidates(graph *callgraph.Graph, offload, only []string) (all, entries []uint32, err error) {
+	if len(only) > 0 {
+		for _, ref := range only {
+			i, err := graph.Lookup(ref)
+			if err != nil {
+				return nil, nil, err
+			}
+			if l := graph.Legality(i); !l.Movable {
+				return nil, nil, fmt.Errorf("function %s cannot be offloaded: %s", ref, l.Reason)
+			}
+			all = append(all, i)
+		}
+		return all, nil, nil
+	}
+	chosen, err := graph.Candidates(callgraph.Options{Add: offload})
+	if err != nil {
+		return nil, nil, err
+	}
+	return chosen.Indices(), chosen.Entries(), nil
+}
+
+// CheckImports names every import that nothing here provides.
+func CheckImports(m *wasmbin.Module) error {
+	known := map[string]bool{}
+	for fn := wasi.Fn(1); fn.Valid(); fn++ {
+		known[fn.String()] = true
+	}
+	var missing []string
+	for _, im := range m.Imports {
+		if im.Module == wasi.ModuleName && im.Kind == wasmbin.KindFunc && known[im.Name] {
+			continue
+		}
+		missing = append(missing, im.Module+"."+im.Name+providerHint(im.Module))
+	}
+	if len(missing) == 0 {
+		return nil
+	}
+	const show = 8
+	more := ""
+	if len(missing) > show {
+		more = fmt.Sprintf(" and %d more", len(missing)-show)
+		missing = missing[:show]
+	}
+	return &Unsupported{Reason: "nothing here provides the import " + strings.Join(missing, ", ") + more}
+}
+
+// providerHint says what would provide the imports of a module.
+func providerHint(module string) string {
+	switch {
+	case module == "wasi_unstable":
+		return " (WASI preview 0: rebuild with a current toolchain for preview 1)"
+	case strings.HasPrefix(module, "wasi:"):
+		return " (WASI preview 2, a component: build for wasm32-wasip1)"
+	case module == "gojs" || module == "go":
+		return " (Go for the browser: build with GOOS=wasip1)"
+	case module == "env":
+		return " (a JavaScript or embedder environment, such as Emscripten's: build for WASI)"
+	case strings.HasPrefix(module, "wbg") || strings.HasPrefix(module, "__wbindgen"):
+		return " (wasm-bindgen's JavaScript glue: build for wasm32-wasip1)"
+	case module == "wasi":
+		return " (wasi-threads: build without threads)"
+	case module == wasi.ModuleName:
+		return " (not a function of WASI preview 1)"
+	}
+	return " (a host module of an embedding program)"
+}
+
+// guestConfig is what start needs beside the guest.
+type guestConfig struct {
+	Kind     engine.Kind
+	CacheDir string
+	Tracker  pagestate.Kind
+	MaxPages uint32 // 64 KiB pages; memory.grow fails past it
+	Warn     func(error)
+	Stubs    []engine.HostFunc // what the stubs call; device role only
+}
+
+// compile prepares the engine and the guest's code; no memory exists yet.
+func (g *guest) compile(ctx context.Context, c guestConfig) (err error) {
+	limit := uint64(c.MaxPages) * engine.PageSize
+	g.eng, err = engine.New(ctx, engine.Config{
+		Kind: c.Kind, CacheDir: c.CacheDir, MaxMemoryPages: c.MaxPages, Warn: c.Warn,
+		Allocate: func(_, maxBytes uint64) engine.Memory {
+			s, err := pagestate.New(pagestate.Options{Kind: c.Tracker, Max: maxBytes, Limit: limit})
+			if err != nil {
+				c.Warn(fmt.Errorf("reserve the guest's memory: %w", err))
+				return nil
+			}
+			g.space = s
+			return s
+		},
+	})
+	if err != nil {
+		return fmt.Errorf("start engine: %w", err)
+	}
+	if err := g.bindWASI(ctx); err != nil {
+		return err
+	}
+	if len(c.Stubs) > 0 {
+		if err := g.eng.Host(ctx, g.out.HostModule, c.Stubs); err != nil {
+			return err
+		}
+	}
+	code := g.original
+	if g.out != nil {
+		code = g.out.Module
+	}
+	if g.compiled, err = g.eng.Compile(ctx, code); err != nil {
+		return &Unsupported{Reason: err.Error()}
+	}
+	return nil
+}
+
+// bindWASI offers preview 1 to the guest. The functions reach the System of the
+// moment through g, because a clone makes one for each call.
+func (g *guest) bindWASI(ctx context.Context) error {
+	shape, err := wasi.New(wasi.Config{Host: noHost{}})
+	if err != nil {
+		return err
+	}
+	var funcs []engine.HostFunc
+	for i, f := range shape.Funcs() {
+		funcs = append(funcs, engine.HostFunc{
+			Name: f.Name, Params: valTypes(f.Params), Results: valTypes(f.Results),
+			Call: func(_ context.Context, stack []uint64) { g.callImport(i, stack) },
+		})
+	}
+	return g.eng.Host(ctx, wasi.ModuleName, funcs)
+}
+
+// noHost stands in for a Host where only the functions' shapes are wanted.
+type noHost struct{ wasi.Host }
+
+// callImport runs one import of the guest. What the System panics with is
+// thrown through the engine, which unwinds the guest.
+func (g *guest) callImport(i int, stack []uint64) {
+	if g.enter != nil {
+		g.enter()
+	}
+	defer func() {
+		switch r := recover().(type) {
+		case nil:
+		case wasi.Exit:
+			engine.Throw(&engine.Exit{Code: r.Code})
+		case error:
+			engine.Throw(r)
+		default:
+			panic(r)
+		}
+	}()
+	g.funcs[i].Call(g, stack)
+}
+
+// setSystem makes s answer the guest's imports.
+func (g *guest) setSystem(s *wasi.System) {
+	g.sys = s
+	g.funcs = s.Funcs()
+}
+
+// instantiate creates the guest's memory and instance; the content of memory
+// is image 0, before any code has run.
+func (g *guest) instantiate(ctx context.Context) (err error) {
+	g.space, g.globals = nil, nil
+	if g.inst, err = g.eng.Instantiate(ctx, g.compiled, ""); err != nil {
+		if errors.Is(err, engine.ErrMemory) {
+			return &Unsupported{Reason: fmt.Sprintf("%v; allow more with a higher memory limit", err)}
+		}
+		return err
+	}
+	if g.out == nil {
+		return nil
+	}
+	for _, gl := range g.out.Globals {
+		v, ok := g.inst.Global(gl.Export)
+		if !ok {
+			return fmt.Errorf("rewritten module does not export global %s", gl.Export)
+		}
+		g.globals = append(g.globals, v)
+	}
+	if g.out.Glue == nil {
+		return nil
+	}
+	glue, err := g.eng.Compile(ctx, g.out.Glue)
+	if err != nil {
+		return fmt.Errorf("compile glue: %w", err)
+	}
+	_, err = g.eng.Instantiate(ctx, glue, "", engine.Link{Name: g.out.AppModule, Instance: g.inst})
+	return err
+}
+
+// readGlobals returns the raw bits of the mutable globals.
+func (g *guest) readGlobals() []uint64 {
+	v := make([]uint64, len(g.globals))
+	for i, gl := range g.globals {
+		v[i] = gl.Get()
+	}
+	return v
+}
+
+// writeGlobals sets them.
+func (g *guest) writeGlobals(v []uint64) error {
+	if len(v) != len(g.globals) {
+		return fmt.Errorf("%d globals, the module has %d", len(v), len(g.globals))
+	}
+	for i, gl := range g.globals {
+		if err := gl.Set(v[i]); err != nil {
+			return fmt.Errorf("set global %d: %w", i, err)
+		}
+	}
+	return nil
+}
+
+// imageZero names the memory right after instantiation (PROTOCOL rule 6).
+func (g *guest) imageZero() pagestate.Name { return pagestate.Name("module") }
+
+func valTypes(in []wasi.ValType) []engine.ValType {
+	out := make([]engine.ValType, len(in))
+	for i, t := range in {
+		out[i] = engine.ValType(t)
+	}
+	return slices.Clip(out)
+}

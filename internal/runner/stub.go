@@ -1,0 +1,93 @@
+package runner
+
+import (
+	"context"
+	"time"
+
+	"github.com/clonecloud/clonecloud/internal/engine"
+	"github.com/clonecloud/clonecloud/internal/rewrite"
+	"github.com/clonecloud/clonecloud/internal/wasmbin"
+)
+
+// watched is a call that runs here and whose exit the stub reports.
+type watched struct {
+	k      int
+	began  time.Time
+	call   Call   // to be reported with its time; Function is empty: only timed
+	replay *rerun // the re-run that this call is
+}
+
+// stubs are the functions that the rewritten module's stubs call.
+func (r *deviceRun) stubs() []engine.HostFunc {
+	out := r.g.out
+	var funcs []engine.HostFunc
+	for _, h := range out.Hosts {
+		params := append(engineTypes(h.Sig.Params), engine.I32)
+		results := append(engineTypes(h.Sig.Results), engine.I32)
+		np, nr := len(h.Sig.Params), len(h.Sig.Results)
+		funcs = append(funcs, engine.HostFunc{
+			Name: h.Name, Params: params, Results: results,
+			Call: func(_ context.Context, stack []uint64) {
+				k := int(uint32(stack[np]))
+				stack[nr] = uint64(uint32(r.entered(k, stack[:np], stack[:nr])))
+			},
+		})
+	}
+	if out.ExitHost != "" {
+		funcs = append(funcs, engine.HostFunc{
+			Name: out.ExitHost, Params: []engine.ValType{engine.I32},
+			Call: func(_ context.Context, stack []uint64) { r.left(int(uint32(stack[0]))) },
+		})
+	}
+	return funcs
+}
+
+func engineTypes(in []wasmbin.ValType) []engine.ValType {
+	out := make([]engine.ValType, len(in), len(in)+1)
+	for i, t := range in {
+		out[i] = engine.ValType(t)
+	}
+	return out
+}
+
+// entered is a stub's question: where does this call of candidate k run? args
+// and results share memory, as on the engine's stack.
+func (r *deviceRun) entered(k int, args, results []uint64) rewrite.Status {
+	if r.rerun != nil || k >= len(r.g.out.Candidates) {
+		return rewrite.Local // bound to a log, or not one of ours
+	}
+	c := &r.g.out.Candidates[k]
+	link, changes := r.pipe.linkState()
+	r.follow(link, changes)
+	where, reason, watch := r.decide.choose(k, link, r.heldBytes)
+	if where == siteClone {
+		defer func() { r.outermost = false }()
+		return r.offloadCall(c, args, results, reason)
+	}
+	r.outermost = false
+	if !watch {
+		return rewrite.Local
+	}
+	r.watch = append(r.watch, watched{k: k, began: time.Now(), call: Call{
+		Function: c.Name, Index: c.Index, Where: "device", Reason: reason,
+	}})
+	return rewrite.LocalWatch
+}
+
+// left is a stub's report that a call which ran here has returned.
+func (r *deviceRun) left(k int) {
+	n := len(r.watch) - 1
+	if n < 0 || r.watch[n].k != k {
+		return
+	}
+	w := r.watch[n]
+	r.watch = r.watch[:n]
+	took := time.Since(w.began)
+	if w.replay != nil && r.rerun == w.replay {
+		r.endRerun()
+	}
+	w.call.Seconds += took.Seconds()
+	if r.decide.ran(k, took) || w.call.Fallback {
+		r.pipe.tell(Event{Call: &w.call})
+	}
+}

@@ -1,0 +1,52 @@
+;; A start section that prepares memory, a table and globals before _start, and
+;; a passive data segment that _start copies from twice.
+(module
+  (import "wasi_snapshot_preview1" "fd_write" (func $fd_write (param i32 i32 i32 i32) (result i32)))
+  (memory (export "memory") 1 4)
+  (table 4 funcref)
+  (type $binary (func (param i32 i32) (result i32)))
+  (elem (i32.const 1) $add $mix)
+  (global $starts (mut i32) (i32.const 0))
+  (data (i32.const 64) "start ran, sum \n")
+  (data $passive "copied\n")
+  (func $add (type $binary) (i32.add (local.get 0) (local.get 1)))
+  (func $mix (type $binary) (i32.xor (i32.mul (local.get 0) (i32.const 31)) (local.get 1)))
+  (func $init
+    (local $i i32)
+    (global.set $starts (i32.add (global.get $starts) (i32.const 1)))
+    (loop $next
+      (i32.store8 (i32.add (i32.const 4096) (local.get $i)) (i32.mul (local.get $i) (i32.const 7)))
+      (br_if $next (i32.lt_u (local.tee $i (i32.add (local.get $i) (i32.const 1))) (i32.const 4096)))))
+  (start $init)
+  (func $print (param $at i32) (param $len i32)
+    (i32.store (i32.const 0) (local.get $at))
+    (i32.store (i32.const 4) (local.get $len))
+    (drop (call $fd_write (i32.const 1) (i32.const 0) (i32.const 1) (i32.const 8))))
+  ;; sum folds the prepared bytes with one of the functions in the table.
+  (func $sum (export "sum") (param $op i32) (result i32)
+    (local $i i32) (local $h i32)
+    (loop $next
+      (local.set $h (call_indirect (type $binary)
+        (local.get $h) (i32.load8_u (i32.add (i32.const 4096) (local.get $i))) (local.get $op)))
+      (br_if $next (i32.lt_u (local.tee $i (i32.add (local.get $i) (i32.const 1))) (i32.const 4096))))
+    (local.get $h))
+  ;; hex writes a number as eight digits and a newline at 128.
+  (func $hex (param $v i32)
+    (local $i i32) (local $d i32)
+    (loop $next
+      (local.set $d (i32.and (i32.shr_u (local.get $v) (i32.sub (i32.const 28) (i32.mul (local.get $i) (i32.const 4)))) (i32.const 15)))
+      (i32.store8 (i32.add (i32.const 128) (local.get $i))
+        (i32.add (local.get $d) (select (i32.const 48) (i32.const 87) (i32.lt_u (local.get $d) (i32.const 10)))))
+      (br_if $next (i32.lt_u (local.tee $i (i32.add (local.get $i) (i32.const 1))) (i32.const 8))))
+    (i32.store8 (i32.const 136) (i32.const 10))
+    (call $print (i32.const 128) (i32.const 9)))
+  (func (export "_start")
+    (call $print (i32.const 64) (i32.const 16))
+    (call $hex (global.get $starts))
+    (call $hex (call $sum (i32.const 1)))
+    (call $hex (call $sum (i32.const 2)))
+    (memory.init $passive (i32.const 256) (i32.const 0) (i32.const 7))
+    (memory.copy (i32.const 263) (i32.const 256) (i32.const 7))
+    (memory.init $passive (i32.const 270) (i32.const 0) (i32.const 7))
+    (memory.fill (i32.const 270) (i32.const 45) (i32.const 6))
+    (call $print (i32.const 256) (i32.const 21))))
