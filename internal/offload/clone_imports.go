@@ -95,17 +95,15 @@ func (c *Clone) travel(now Time) []CloneAction {
 	var acts []CloneAction
 	reads := c.reads
 	for len(c.tail) > 0 || len(reads) > 0 {
-		m := &wire.Release{First: c.first, Reads: reads, RealNanos: c.real, MonoNanos: c.mono}
-		size := 0
-		for i := range reads {
-			size += len(reads[i])
+		m := &wire.Release{First: c.first, RealNanos: c.real, MonoNanos: c.mono}
+		size, n := 0, 0
+		for n < len(reads) && (n == 0 || size+len(reads[n]) <= batchBytes) {
+			size += len(reads[n]) + 8
+			n++
 		}
-		if size > batchBytes {
-			return c.abort("the files read do not fit a frame")
-		}
-		reads = nil
-		n := 0
-		for n < len(c.tail) && (n == 0 || size+proto.Size(c.tail[n]) <= batchBytes) {
+		m.Reads, reads = reads[:n:n], reads[n:]
+		n = 0
+		for len(reads) == 0 && n < len(c.tail) && (size == 0 || size+proto.Size(c.tail[n]) <= batchBytes) {
 			size += proto.Size(c.tail[n]) + 8
 			c.queued -= len(c.tail[n].Effect)
 			n++
@@ -141,9 +139,6 @@ func (c *Clone) Forward(now Time, class Class, payload []byte) []CloneAction {
 			return c.abort("an immediate effect where nothing may be released before the result")
 		}
 		acts = c.travel(now)
-		if c.aborting {
-			return acts
-		}
 	}
 	c.waitFor = request{any: true, entry: c.next, step: c.step, class: class}
 	c.phase = cloneWaiting

@@ -147,6 +147,7 @@ type attempt struct {
 type inFrame struct {
 	msg  proto.Message
 	body []byte
+	size int // of msg, unless it is a Return
 }
 
 type request struct {

@@ -43,15 +43,19 @@ func (d *Device) Frame(now Time, h wire.Header, msg proto.Message, body []byte) 
 	}
 	d.a.received = h.Seq
 	var acts []DeviceAction
-	switch m := msg.(type) {
+	switch msg.(type) {
 	case *wire.Return:
 		d.a.returned = true
 		acts = d.control(wire.TypeAck, &wire.Ack{})
 	case *wire.Release:
 		acts = d.control(wire.TypeAck, &wire.Ack{})
-		d.a.inboxBytes += proto.Size(m)
 	}
-	d.a.inbox = append(d.a.inbox, inFrame{msg, body})
+	f := inFrame{msg: msg, body: body}
+	if !d.a.returned {
+		f.size = proto.Size(msg)
+	}
+	d.a.inboxBytes += f.size
+	d.a.inbox = append(d.a.inbox, f)
 	if len(d.a.inbox) > maxInboxFrames || d.a.inboxBytes > maxInboxBytes {
 		return append(acts, d.broken("more frames than may wait")...)
 	}
@@ -85,6 +89,7 @@ func (d *Device) work() []DeviceAction {
 	for d.a.phase != idle && d.a.pending == nothing && len(d.a.inbox) > 0 {
 		f := d.a.inbox[0]
 		d.a.inbox = d.a.inbox[1:]
+		d.a.inboxBytes -= f.size
 		acts = append(acts, d.take(f)...)
 	}
 	return acts
@@ -118,7 +123,6 @@ func (d *Device) take(f inFrame) []DeviceAction {
 		}
 		return d.request(m)
 	case *wire.Release:
-		a.inboxBytes -= proto.Size(m)
 		if a.phase != running {
 			return d.broken("a Release before Applied")
 		}

@@ -247,6 +247,39 @@ func TestRule13_TheLogAndTheReadsTravelBeforeAnImmediateEffect(t *testing.T) {
 	are(t, c.m.Forward(0, Immediate, nil), "Send Release", "Send ImportRequest")
 }
 
+func TestRule13_ALongLogTravelsInFramesThatTheWireTakesReadsFirst(t *testing.T) {
+	c := newCl(t)
+	c.attempt(1)
+	m := call(Image{Kind: ModuleImage})
+	m.LogEntries, m.LogBytes = 1<<16, 64<<20
+	c.recv(m)
+	c.m.ApplyDone(0, c.id, 0)
+	for range 5 {
+		c.m.NoteRead(make([]byte, wire.MaxPayload))
+		c.m.Log(0, Read, make([]byte, wire.MaxPayload), nil)
+		c.m.Log(0, Output, make([]byte, wire.MaxPayload), make([]byte, wire.MaxPayload))
+	}
+	acts := c.m.Tick(time.Hour)
+	reads, entries := 0, 0
+	for _, a := range acts {
+		s := a.(Send)
+		if _, err := wire.NewFrame(s.Header, s.Msg, nil); err != nil {
+			t.Fatal(err)
+		}
+		r := s.Msg.(*wire.Release)
+		if len(r.Entries) > 0 && reads+len(r.Reads) < 5 {
+			t.Error("entries travel before all reads")
+		}
+		if r.First != uint32(entries) {
+			t.Errorf("a batch begins at %d, want %d", r.First, entries)
+		}
+		reads, entries = reads+len(r.Reads), entries+len(r.Entries)
+	}
+	if reads != 5 || entries != 10 {
+		t.Errorf("%d reads, %d entries", reads, entries)
+	}
+}
+
 func TestRule13_AnImmediateEffectWhoseLogHasNotTravelledIsNotDone(t *testing.T) {
 	d := newDev(t)
 	d.running()

@@ -178,8 +178,11 @@ const (
 // memory stands still from Begin to Install or RunLocal.
 type Body struct {
 	Kind BodyKind
-	Base Image    // DeltaBody
-	Runs []uint32 // PagesBody: first, count, first, count... as in NeedPages
+	Base Image // DeltaBody
+	// Runs are the pages of a PagesBody: first, count, first, count... They
+	// ascend and do not overlap, but may lie outside of memory: the caller
+	// checks that, and abandons the attempt.
+	Runs []uint32
 }
 
 // Send is the action to write a frame. If writing fails the caller reports a
