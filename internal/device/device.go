@@ -19,6 +19,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"github.com/clonecloud/clonecloud/internal/engine"
 	"github.com/clonecloud/clonecloud/internal/link/identity"
 	"github.com/clonecloud/clonecloud/internal/link/shape"
 	"github.com/clonecloud/clonecloud/internal/runner"
@@ -102,7 +103,7 @@ func (o *Options) populate() {
 		o.Where = WhereAuto
 	}
 	if o.MaxPages == 0 {
-		o.MaxPages = 1 << 16
+		o.MaxPages = engine.DefaultMaxMemoryPages
 	}
 	if o.ConnectTime == 0 {
 		o.ConnectTime = defaultConnectTime

@@ -34,7 +34,7 @@ func (n *Node) startClone(s *session) (*clone, error) {
 	if pages == 0 || pages > n.conf.MaxPages {
 		// The device's maximum binds; one that this node does not grant makes
 		// calls fail here and run there.
-		pages = min(n.conf.MaxPages, 1<<16)
+		pages = n.conf.MaxPages
 	}
 	start := runner.Start{
 		Role: runner.RoleClone, Run: s.key.run, Engine: n.conf.Engine,

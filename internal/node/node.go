@@ -25,6 +25,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/clonecloud/clonecloud/internal/engine"
 	"github.com/clonecloud/clonecloud/internal/link"
 	"github.com/clonecloud/clonecloud/internal/link/identity"
 	"github.com/clonecloud/clonecloud/internal/offload"
@@ -55,7 +56,7 @@ const (
 
 func (c *Config) populate() {
 	if c.MaxPages == 0 {
-		c.MaxPages = 1 << 16
+		c.MaxPages = engine.DefaultMaxMemoryPages
 	}
 	if c.Linger == 0 {
 		c.Linger = defaultLinger

@@ -93,7 +93,7 @@ func (r *cloneRun) prepare(ctx context.Context, start Start, module []byte) (*Re
 		return nil, err
 	}
 	r.conf = conf
-	if err := r.g.compile(ctx, conf); err != nil {
+	if err := compileCollecting(ctx, r.g, conf); err != nil {
 		return nil, err
 	}
 	ready.Cached = r.g.compiled.Cached()

@@ -107,7 +107,7 @@ func (r *deviceRun) run(ctx context.Context, module []byte) error {
 	if r.g.out != nil {
 		r.conf.Stubs = r.stubs()
 	}
-	if err := r.g.compile(ctx, r.conf); err != nil {
+	if err := compileCollecting(ctx, r.g, r.conf); err != nil {
 		return err
 	}
 	if err := r.g.instantiate(ctx); err != nil {

@@ -1,6 +1,7 @@
 package runner
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"os/signal"
@@ -21,6 +22,13 @@ func MaybeChild() { proc.MaybeChild(child) }
 var collector proc.Collector
 
 func collect() { collector.CollectIfGrown() }
+
+// compileCollecting compiles with the collector on: no guest runs yet, and a
+// compiler without a collector takes gigabytes.
+func compileCollecting(ctx context.Context, g *guest, c guestConfig) (err error) {
+	collector.Collecting(func() { err = g.compile(ctx, c) })
+	return err
+}
 
 // confinement is what holds this process, for reports.
 var confinement proc.Confinement
