@@ -159,11 +159,8 @@ func (d *demo) startClone() (stop func(), err error) {
 func (d *demo) runWay(w *demoWay) error {
 	d.say("\n%s: %s", w.name, plural(w.photos, "photo"))
 	w.folder = filepath.Join(d.out, w.slug)
-	if err := os.RemoveAll(w.folder); err != nil {
+	if err := emptyFolder(w.folder); err != nil {
 		return err
-	}
-	if err := os.MkdirAll(w.folder, 0o755); err != nil {
-		return fmt.Errorf("make a folder for the pictures: %w", err)
 	}
 	read, write, err := os.Pipe()
 	if err != nil {
@@ -197,6 +194,24 @@ func (d *demo) runWay(w *demoWay) error {
 		return errors.New(w.res.Exit.Error)
 	case w.res.Exit.Code != 0:
 		return fmt.Errorf("the program ended with exit code %d", w.res.Exit.Code)
+	}
+	return nil
+}
+
+// emptyFolder makes a folder for pictures, and removes those of an earlier demo
+// from it, nothing else.
+func emptyFolder(dir string) error {
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return withHint(fmt.Errorf("make a folder for the pictures: %w", err), "choose another one with --out DIR")
+	}
+	old, err := filepath.Glob(filepath.Join(dir, "sample*.jpg"))
+	if err != nil {
+		return err
+	}
+	for _, name := range old {
+		if err := os.Remove(name); err != nil {
+			return err
+		}
 	}
 	return nil
 }
