@@ -22,7 +22,8 @@ var (
 	}
 	sampleEffects = site.Effects{
 		Objects: []site.Object{
-			{Type: wasi.FiletypeDirectory, Handle: 3, ID: sampleID}, {New: true, Type: wasi.FiletypeRegularFile},
+			{Type: wasi.FiletypeDirectory, Handle: 3, ID: sampleID},
+			{New: true, Type: wasi.FiletypeRegularFile},
 			{New: true, Type: wasi.FiletypeSymbolicLink},
 		},
 		List: []site.Effect{

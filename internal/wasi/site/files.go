@@ -8,14 +8,15 @@ import (
 // is wasi.Local's.
 func (s *Site) Open(dir wasi.Handle, path string, f wasi.OpenFlags) (wasi.Handle, wasi.Stat, wasi.Errno) {
 	fail := func(e wasi.Errno) (wasi.Handle, wasi.Stat, wasi.Errno) { return 0, wasi.Stat{}, e }
-	d, e := s.dir(dir)
-	if e != wasi.ErrnoSuccess {
-		return fail(e)
-	}
 	excl := f.Create && f.Exclusive
 	w := want{follow: f.Follow && (!excl || f.Directory), read: f.Read || !writes(f), write: writes(f), list: f.Directory}
 	if f.Read && !f.Truncate && !f.Directory {
 		w.first = maxFirstRead
+	}
+	s.meet(dir, path, w)
+	d, e := s.dir(dir)
+	if e != wasi.ErrnoSuccess {
+		return fail(e)
 	}
 	sp, e := s.walk(d.n, path, w)
 	if e == wasi.ErrnoSuccess && sp.exists() && sp.k.n.typ == wasi.FiletypeSymbolicLink {
@@ -107,6 +108,7 @@ func (s *Site) StatAt(dir wasi.Handle, path string, follow bool) (wasi.Stat, was
 
 // find returns the node that path names.
 func (s *Site) find(dir wasi.Handle, path string, follow bool) (*node, wasi.Errno) {
+	s.meet(dir, path, want{follow: follow})
 	d, e := s.dir(dir)
 	if e != wasi.ErrnoSuccess {
 		return nil, e
@@ -302,6 +304,7 @@ func (s *Site) SetTimes(h wasi.Handle, atim, mtim wasi.TimeSet) wasi.Errno {
 
 // SetTimesAt sets the times of what path names.
 func (s *Site) SetTimesAt(dir wasi.Handle, path string, follow bool, atim, mtim wasi.TimeSet) wasi.Errno {
+	s.meet(dir, path, want{follow: follow})
 	if _, e := s.changeable(dir); e != wasi.ErrnoSuccess {
 		return e
 	}

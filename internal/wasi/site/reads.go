@@ -18,8 +18,6 @@ const (
 	ReadMissing                     // a failed lookup: its errno counts
 	ReadListing                     // a listing: its hash counts
 	ReadLink                        // a symbolic link's target: identity and target count
-
-	readEnd
 )
 
 // Read is one look at the device. Path is empty when Handle itself was

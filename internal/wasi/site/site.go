@@ -2,6 +2,7 @@ package site
 
 import (
 	"math/rand/v2"
+	"strings"
 	"time"
 
 	"github.com/clonecloud/clonecloud/internal/wasi"
@@ -151,11 +152,37 @@ func (s *Site) get(h wasi.Handle) (*file, wasi.Errno) {
 	if p.Errno != wasi.ErrnoSuccess {
 		return nil, p.Errno
 	}
+	return s.adopt(h, p), wasi.ErrnoSuccess
+}
+
+// adopt takes over what the device says of a handle.
+func (s *Site) adopt(h wasi.Handle, p Reply) *file {
 	n := s.tree.device(s, h, p.Stat)
-	f := &file{n: n, flags: wasi.OpenFlags{Read: p.Flags&FlagRead != 0, Write: p.Flags&FlagWrite != 0}, readOnly: p.Flags&FlagReadOnly != 0}
+	f := &file{
+		n:        n,
+		flags:    wasi.OpenFlags{Read: p.Flags&FlagRead != 0, Write: p.Flags&FlagWrite != 0},
+		readOnly: p.Flags&FlagReadOnly != 0,
+	}
 	s.handles[h] = f
 	s.noteNode(n)
-	return f, wasi.ErrnoSuccess
+	return f
+}
+
+// meet asks the device for a walk from a handle that has not been used yet,
+// so that the first use of a folder costs no round trip more than the next.
+func (s *Site) meet(h wasi.Handle, path string, w want) {
+	if h&wasi.SiteHandle != 0 || h <= stderr || s.handles[h] != nil {
+		return
+	}
+	if path == "" || path[0] == '/' || len(path) > wasi.MaxPath || strings.IndexByte(path, 0) >= 0 {
+		return
+	}
+	p := s.askWalk(h, path, w)
+	if p.Stat.Type != wasi.FiletypeDirectory {
+		return
+	}
+	s.adopt(h, p)
+	s.takeWalk(h, p, w)
 }
 
 // dir returns the folder behind h.
