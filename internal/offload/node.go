@@ -2,6 +2,7 @@ package offload
 
 import (
 	"errors"
+	"sync/atomic"
 	"time"
 
 	"google.golang.org/protobuf/proto"
@@ -11,12 +12,13 @@ import (
 
 // Quota bounds what one device may hold at a node: runs, with two images each,
 // and bytes of frames that it has not acknowledged (PROTOCOL rule 7). All
-// [Node] machines of one device share one; none of them locks.
+// [Node] machines of one device share one, from whatever goroutines they live
+// in. The maxima are set before its first use.
 type Quota struct {
 	MaxRuns    int
 	MaxPending int64 // bytes
-	runs       int
-	pending    int64
+	runs       atomic.Int64
+	pending    atomic.Int64
 }
 
 // NewQuota returns the protocol's default limits.
@@ -65,10 +67,10 @@ func NewNode(run ID, q *Quota, c NodeConfig) (*Node, error) {
 	if c.MaxPending == 0 {
 		c.MaxPending = 1<<30 + 64<<20
 	}
-	if q.runs >= q.MaxRuns {
+	if q.runs.Add(1) > int64(q.MaxRuns) {
+		q.runs.Add(-1)
 		return nil, ErrQuota
 	}
-	q.runs++
 	return &Node{run: run, conf: c, quota: q, up: true}, nil
 }
 
@@ -82,7 +84,7 @@ func (n *Node) Close(reason string) []NodeAction {
 		acts = append(acts, n.kill(reason)...)
 	}
 	n.closed = true
-	n.quota.runs--
+	n.quota.runs.Add(-1)
 	return acts
 }
 
@@ -164,7 +166,7 @@ func (n *Node) acknowledge(f *wire.Frame) {
 
 func (n *Node) account(bytes int64) {
 	n.pending += bytes
-	n.quota.pending += bytes
+	n.quota.pending.Add(bytes)
 }
 
 // resume goes on with an attempt on a new link (PROTOCOL rule 20).
@@ -211,7 +213,7 @@ func (n *Node) FromClone(now Time, generation uint64, f *wire.Frame) []NodeActio
 	n.returned = f.Type == wire.TypeReturn
 	n.frames = append(n.frames, f)
 	n.account(int64(f.Size()))
-	if n.pending > n.conf.MaxPending || n.quota.pending > n.quota.MaxPending {
+	if n.pending > n.conf.MaxPending || n.quota.pending.Load() > n.quota.MaxPending {
 		return n.fail("more unfetched results than the device may leave on this node")
 	}
 	if !n.up || n.hold {
