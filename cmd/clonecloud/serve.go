@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"github.com/clonecloud/clonecloud/internal/engine"
 	"github.com/clonecloud/clonecloud/internal/link"
@@ -17,11 +18,13 @@ import (
 //
 // Exit status: 0 after SIGTERM or Ctrl-C; 1 when it cannot listen.
 type serveCmd struct {
-	Listen string `default:":7373" placeholder:"ADDR" help:"HOST:PORT for UDP (QUIC) and TCP; port 0 chooses one."`
-	Data   string `placeholder:"DIR" help:"Folder for the node's key, paired devices, modules; default: in the home."`
-	Engine string `enum:",compiler,interpreter" default:"" help:"Engine of the clones; default: the best that works here."`
-	Name   string `placeholder:"NAME" help:"Name that devices see; default: the host's."`
-	Runner string `hidden:"" env:"CLONECLOUD_RUNNER" help:"Command that starts a runner."`
+	Listen    string        `default:":7373" placeholder:"ADDR" help:"HOST:PORT for UDP (QUIC) and TCP; port 0 chooses one."`
+	Data      string        `placeholder:"DIR" help:"Folder for the node's key, paired devices, modules; default: in the home."`
+	Engine    string        `enum:",compiler,interpreter" default:"" help:"Engine of the clones; default: the best that works here."`
+	MaxMemory string        `placeholder:"SIZE" help:"Most memory that one clone may have, such as 2G; default 4G."`
+	CallLimit time.Duration `placeholder:"D" default:"1h" help:"End a call that runs longer; the device then runs it itself."`
+	Name      string        `placeholder:"NAME" help:"Name that devices see; default: the host's."`
+	Runner    string        `hidden:"" env:"CLONECLOUD_RUNNER" help:"Command that starts a runner."`
 }
 
 func (c *serveCmd) Run(a *app) error {
@@ -72,7 +75,14 @@ func (c *serveCmd) Run(a *app) error {
 		kind = k.String()
 	}
 	a.say("serving on %v as %s (%s, engine %s); the URL above pairs one device within %v", l.Addr(), name, own.ID().Short(), kind, pairing.Lifetime)
+	var pages uint32
+	if c.MaxMemory != "" {
+		if pages, err = parsePages(c.MaxMemory); err != nil {
+			return err
+		}
+	}
 	n := node.New(node.Config{
+		MaxPages: pages, CallLimit: c.CallLimit,
 		Listener: l, Data: data, Software: "clonecloud " + softwareVersion(), Engine: kind,
 		Runner: strings.Fields(c.Runner), Log: a.log,
 	})

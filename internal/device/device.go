@@ -279,6 +279,9 @@ func (m *manager) collect(ctx context.Context, lk *linkKeeper) *Result {
 			if e.Ready != nil {
 				r.Ready, r.Report.Unsupported = e.Ready, e.Ready.Pinned
 			}
+			if e.Ended != "" && lk != nil {
+				lk.ended(e.Ended)
+			}
 			if e.Call != nil {
 				r.Report.add(e.Call)
 			}

@@ -79,7 +79,7 @@ func (k *linkKeeper) keep() {
 		was := time.Now()
 		err := k.session(k.dial[i%len(k.dial)], k.peers[i%len(k.peers)])
 		k.down(err)
-		if k.ctx.Err() != nil {
+		if k.ctx.Err() != nil || (k.over() && len(k.dial) == 1) {
 			return
 		}
 		if time.Since(was) > time.Minute {
@@ -214,10 +214,20 @@ func (k *linkKeeper) down(err error) {
 			k.fatal = err
 		}
 	})
-	if err != nil && k.ctx.Err() == nil {
+	if k.ctx.Err() != nil {
+		return // the run is over
+	}
+	if err != nil {
 		k.m.o.Log.Debug("link down", "error", err)
 	}
 	k.tellLink(false, fmt.Sprint(err))
+}
+
+// over reports whether dialling again is of no use.
+func (k *linkKeeper) over() bool {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.fatal != nil
 }
 
 // note changes state and wakes whoever waits for that.
@@ -267,7 +277,7 @@ func (k *linkKeeper) toRunner(f *wire.Frame) error {
 	}
 	k.mu.Lock()
 	w := k.runner
-	if f.Type == wire.TypeReturn && f.Attempt == k.attempt {
+	if over := f.Type == wire.TypeReturn || f.Type == wire.TypeUnknown || f.Type == wire.TypeRefuse; over && f.Attempt == k.attempt {
 		k.attempt = wire.ID{}
 	}
 	k.mu.Unlock()
@@ -304,6 +314,15 @@ func (k *linkKeeper) toClone(f *wire.Frame) {
 	if err := w.WriteFrame(f); err != nil {
 		k.m.o.Log.Debug("write to the clone", "error", err)
 		_ = c.Close()
+	}
+}
+
+// ended notes that the runner gave an attempt up.
+func (k *linkKeeper) ended(attempt string) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if fmt.Sprintf("%x", k.attempt[:]) == attempt {
+		k.attempt = wire.ID{}
 	}
 }
 

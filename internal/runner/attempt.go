@@ -45,8 +45,7 @@ func (r *deviceRun) offloadCall(c *rewrite.Candidate, args, results []uint64, re
 	took := time.Since(began)
 	report.Seconds, report.BytesUp, report.BytesDown = took.Seconds(), r.live.up, r.live.down
 	if err != nil { // nothing was sent
-		report.Where, report.Attempts, report.Reason = siteDevice, 0, err.Error()
-		return r.runHere(c, report, offload.RunLocal{})
+		return r.neverBegan(c, report, err)
 	}
 	switch end := end.(type) {
 	case offload.Install:
@@ -63,10 +62,25 @@ func (r *deviceRun) offloadCall(c *rewrite.Candidate, args, results []uint64, re
 		engine.Throw(&diverged{end.Text})
 	case offload.RunLocal:
 		r.decide.failed(c.K, took)
+		r.pipe.tell(Event{Ended: fmt.Sprintf("%x", end.Attempt[:])})
 		report.Where, report.Fallback, report.Reason = siteDevice, true, end.Reason.String()
 		return r.runHere(c, report, end)
 	}
 	panic("unreachable")
+}
+
+// neverBegan has a call run here that no attempt could be made of. It is told
+// once a reason: a program without a link may make millions of such calls.
+func (r *deviceRun) neverBegan(c *rewrite.Candidate, report Call, err error) rewrite.Status {
+	if r.told[err.Error()] {
+		return rewrite.Local
+	}
+	if r.told == nil {
+		r.told = map[string]bool{}
+	}
+	r.told[err.Error()] = true
+	report.Where, report.Attempts, report.Reason = siteDevice, 0, err.Error()
+	return r.runHere(c, report, offload.RunLocal{})
 }
 
 // diverged ends a guest that could neither be committed nor run again

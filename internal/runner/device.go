@@ -33,9 +33,10 @@ type deviceRun struct {
 	last      bool   // nothing runs after it
 	outermost bool   // no stub has been entered since it was called
 
-	watch []watched // calls that run here and whose exit is reported
-	live  live      // the attempt in progress
-	rerun *rerun    // bound by an import log; nil mostly
+	watch []watched       // calls that run here and whose exit is reported
+	live  live            // the attempt in progress
+	told  map[string]bool // why calls could not begin, where that was reported
+	rerun *rerun          // bound by an import log; nil mostly
 }
 
 // runDevice runs a guest to its end and returns what to report.

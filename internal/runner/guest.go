@@ -190,7 +190,7 @@ func (g *guest) compile(ctx context.Context, c guestConfig) (err error) {
 			return err
 		}
 	}
-	code := g.original
+	code := g.module.Plain() // names that lie about their count would be believed
 	if g.out != nil {
 		code = g.out.Module
 	}

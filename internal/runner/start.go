@@ -105,6 +105,7 @@ type Event struct {
 	Ready *Ready `json:",omitempty"`
 	Call  *Call  `json:",omitempty"`
 	Exit  *Exit  `json:",omitempty"`
+	Ended string `json:",omitempty"` // an attempt, in hexadecimal, that came to nothing
 	Warn  string `json:",omitempty"`
 }
 
