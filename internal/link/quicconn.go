@@ -371,6 +371,9 @@ func (l *Listener) acceptControl(c *conn, qc *quic.Conn) {
 		return
 	}
 	s, err := qc.AcceptStream(ctx)
+	if qc.Context().Err() != nil {
+		return // follow knows whether that was a goodbye
+	}
 	if err != nil {
 		c.abort(fmt.Errorf("%w: the control stream did not come up: %w", ErrLost, err))
 		return
