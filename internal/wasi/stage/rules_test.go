@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"errors"
 	"io"
+	"net"
 	"os"
 	"path/filepath"
 	"strings"
@@ -202,6 +203,14 @@ func TestRule10SomethingPrivateIsPinned(t *testing.T) {
 	if _, e := b.site.StatAt(b.root, "a", true); e != wasi.ErrnoSuccess {
 		t.Error(e)
 	}
+	s, e := b.local.StatAt(b.root, ".", true)
+	b.ok(e)
+	if _, err := b.srv.Prepare(site.Effects{
+		Objects: []site.Object{{Type: s.Type, Handle: b.root, ID: s.Identity()}},
+		List:    []site.Effect{{Kind: site.EffectRename, Name: "d", Name2: "mine"}},
+	}, nil); !errors.Is(err, stage.ErrHostile) {
+		t.Error("a clone may take what is private:", err)
+	}
 }
 
 func TestRule11ForwardedReadsLeaveTheDescriptorTableAlone(t *testing.T) {
@@ -296,11 +305,7 @@ func TestRule13AnImmediateEffectComesAfterAllOutput(t *testing.T) {
 	var b *bench
 	b = newBench(t, func(x *bench) {
 		x.cfg.BeforeImmediate = func() error {
-			batch, ok := b.site.TakeOutput(1 << 20)
-			if !ok {
-				return nil
-			}
-			_, err := b.srv.Release(batch)
+			_, err := b.srv.Release(b.site.TakeBatch())
 			return err
 		}
 	})
@@ -314,6 +319,88 @@ func TestRule13AnImmediateEffectComesAfterAllOutput(t *testing.T) {
 	b.open("n", toCreate)
 	if r := aborted(t, func() { b.site.Read(0, buf) }); !strings.Contains(r, "file change") {
 		t.Error(r)
+	}
+}
+
+func TestRule13AFileThatChangedKeepsAnImmediateEffectBack(t *testing.T) {
+	var b *bench
+	b = newBench(t, func(x *bench) {
+		x.cfg.BeforeImmediate = func() error {
+			_, err := b.srv.Release(b.site.TakeBatch())
+			return err
+		}
+	})
+	b.site.StatAt(b.root, "a", true)
+	must(t, os.WriteFile(b.path("a"), []byte("other"), 0o600))
+	buf := make([]byte, 10)
+	if r := aborted(t, func() { b.site.Read(0, buf) }); !strings.Contains(r, "changed") {
+		t.Error(r)
+	}
+	if n, _ := b.local.Read(0, buf); string(buf[:n]) != "input" {
+		t.Error("the effect happened")
+	}
+}
+
+func TestClocksAndRandomnessGoOnFromTheCall(t *testing.T) {
+	elapsed := int64(0)
+	b := newBench(t, func(b *bench) {
+		b.cfg.Realtime, b.cfg.Monotonic, b.cfg.Seed = 1e18, 5e9, [32]byte{7}
+		b.cfg.Elapsed = func() int64 { return elapsed }
+	})
+	elapsed = 1e6
+	if now, _ := b.site.Now(wasi.ClockRealtime); now != 1e18+1e6 {
+		t.Error(now)
+	}
+	if now, _ := b.site.Now(wasi.ClockMonotonic); now != 5e9+1e6 {
+		t.Error(now)
+	}
+	b.ok(b.site.Wait(nil, nil, 5e9)) // passed already
+	b.local.Seed([32]byte{7})
+	x, y := make([]byte, 100), make([]byte, 100)
+	b.site.Random(x)
+	b.local.Random(y)
+	if !bytes.Equal(x, y) {
+		t.Error("another stream than the device's")
+	}
+	if len(b.requests) > 0 {
+		t.Error(b.requests)
+	}
+}
+
+func TestAnAcceptedConnectionSurvivesTheCommit(t *testing.T) {
+	var b *bench
+	b = newBench(t, func(x *bench) {
+		x.cfg.BeforeImmediate = func() error {
+			_, err := b.srv.Release(b.site.TakeBatch())
+			return err
+		}
+	})
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	must(t, err)
+	lh, e := b.local.AddListener(ln)
+	b.ok(e)
+	client, err := net.Dial("tcp", ln.Addr().String())
+	must(t, err)
+	defer client.Close()
+	h, _, e := b.site.Accept(lh, 0)
+	b.ok(e)
+	client.Write([]byte("hello"))
+	buf := make([]byte, 10)
+	n, _, e := b.site.Recv(h, buf, 0)
+	b.ok(e)
+	if string(buf[:n]) != "hello" {
+		t.Error(string(buf[:n]))
+	}
+	if n, e := b.site.Send(h, []byte("bye"), 0); n != 3 || e != wasi.ErrnoSuccess {
+		t.Error(n, e)
+	}
+	c := b.commit()
+	b.srv.Abandon()
+	if len(c.Accepted) != 1 || c.Accepted[0] != h {
+		t.Error(c.Accepted)
+	}
+	if n, e := b.local.Send(h, []byte("!"), 0); n != 1 || e != wasi.ErrnoSuccess {
+		t.Error(n, e)
 	}
 }
 
@@ -597,17 +684,18 @@ func TestAFlusherMayTakeOutputWhileTheGuestRuns(t *testing.T) {
 	stop, taken := make(chan struct{}), make(chan []byte)
 	go func() {
 		var got []byte
-		for {
+		for stopped := false; ; {
 			batch, ok := b.site.TakeOutput(100)
 			for _, x := range batch.Output {
 				got = append(got, x.Data...)
 			}
+			if !ok && stopped {
+				taken <- got
+				return
+			}
 			select {
 			case <-stop:
-				if !ok {
-					taken <- got
-					return
-				}
+				stopped = true
 			default:
 			}
 		}
