@@ -160,6 +160,15 @@ func (c *call) buffers(i int) [][]byte {
 	return iov
 }
 
+// short limits how much is received at once to what fits a log entry, where
+// there is a log. A stream may always give less than was asked for.
+func (c *call) short(b []byte) []byte {
+	if c.tap == nil {
+		return b
+	}
+	return b[:min(len(b), MaxEntryOutputs/16)]
+}
+
 // text returns the string that parameters i and i+1 describe.
 func (c *call) text(i int) string {
 	n := uint32(c.stack[i+1])

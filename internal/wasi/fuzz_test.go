@@ -1,9 +1,11 @@
 package wasi_test
 
 import (
+	"bytes"
+	"fmt"
 	"os"
 	"path/filepath"
-	"strings"
+	"slices"
 	"testing"
 
 	"github.com/clonecloud/clonecloud/internal/wasi"
@@ -67,16 +69,26 @@ func (o *once) Leave(c wasi.Call, out wasi.Outcome) *wasi.Outcome {
 	return nil
 }
 
+// A corpus of calls that do something, for the two targets below.
+func seedCalls(f *testing.F) {
+	seed := func(memory string, calls ...byte) { f.Add([]byte(memory), calls) }
+	path := "file\x00\x00\x00\x00d\x00\x00\x00new\x00\x10\x00\x00\x00\x04\x00\x00\x00"
+	open := []byte{byte(wasi.FnPathOpen) - 1, 3, 1, 12, 3, 1, 255, 255, 0, 100}
+	write := []byte{byte(wasi.FnFdWrite) - 1, 4, 16, 1, 100, 0, 0, 0, 0, 0}
+	stat := []byte{byte(wasi.FnPathFilestatGet) - 1, 3, 0, 12, 3, 104, 0, 0, 0, 0}
+	list := []byte{byte(wasi.FnFdReaddir) - 1, 3, 128, 120, 0, 100, 0, 0, 0, 0}
+	rename := []byte{byte(wasi.FnPathRename) - 1, 3, 12, 3, 3, 0, 4, 0, 0, 0}
+	seed(path, slices.Concat(open, write, stat, list, rename, list)...)
+	for fn := range byte(wasi.NumFns) {
+		seed(path, append(slices.Clone(open), fn, 3, 1, 0, 3, 0, 0, 0, 0, 0)...)
+		seed(path, append(slices.Clone(open), fn, 4, 16, 1, 64, 32, 200, 100, 0, 0)...)
+	}
+}
+
 // FuzzImports calls imports with any parameters on any memory: whatever they
 // are, nothing may panic but proc_exit.
 func FuzzImports(f *testing.F) {
-	seed := func(memory string, calls ...byte) { f.Add([]byte(memory), calls) }
-	seed("file\x00\x00\x00\x00d", 32, 3, 0, 0, 4, 1, 255, 255, 9, 0)
-	seed(strings.Repeat("\x08\x00\x00\x00", 20), 27, 4, 0, 1, 60, 0, 0, 0, 0, 0)
-	for fn := range byte(wasi.NumFns) {
-		seed("a/b", fn, 3, 1, 0, 3, 0, 0, 0, 0, 0)
-		seed("d", fn, 3, 0, 1, 64, 32, 200, 100, 0, 0)
-	}
+	seedCalls(f)
 	base := f.TempDir()
 	f.Fuzz(func(t *testing.T, memory, calls []byte) {
 		dir, err := os.MkdirTemp(base, "")
@@ -106,22 +118,9 @@ func FuzzImports(f *testing.F) {
 		g := newGuest(sys)
 		g.mem = make([]byte, 4096)
 		copy(g.mem, memory)
-		n := 0
-		for ; len(calls) >= 10 && n < 64; calls = calls[10:] {
-			n++
-			params := make([]uint64, 9)
-			for i, b := range calls[1:10] {
-				params[i] = uint64(b)
-				switch { // some numbers that matter
-				case b >= 250:
-					params[i] = 1<<64 - 1 - uint64(255-b)
-				case b >= 240:
-					params[i] = 1<<31 + uint64(b)
-				case b >= 230:
-					params[i] = uint64(len(g.mem)) - uint64(b-230)
-				}
-			}
-			callAny(t, g, wasi.Fn(calls[0]%byte(wasi.NumFns)+1), params)
+		fns, params := decodeCalls(calls, len(g.mem))
+		for i := range fns {
+			callAny(t, g, fns[i], params[i])
 		}
 		if tap.enter != tap.leaves {
 			t.Errorf("a tap saw %d imports begin and %d end", tap.enter, tap.leaves)
@@ -133,6 +132,27 @@ func FuzzImports(f *testing.F) {
 	})
 }
 
+// decodeCalls makes calls of bytes: the function, then nine parameters, with
+// the numbers that matter among them.
+func decodeCalls(calls []byte, memory int) (fns []wasi.Fn, params [][]uint64) {
+	for ; len(calls) >= 10 && len(fns) < 64; calls = calls[10:] {
+		p := make([]uint64, 9)
+		for i, b := range calls[1:10] {
+			p[i] = uint64(b)
+			switch {
+			case b >= 250:
+				p[i] = 1<<64 - 1 - uint64(255-b)
+			case b >= 240:
+				p[i] = 1<<31 + uint64(b)
+			case b >= 230:
+				p[i] = uint64(memory) - uint64(b-230)
+			}
+		}
+		fns, params = append(fns, wasi.Fn(calls[0]%byte(wasi.NumFns)+1)), append(params, p)
+	}
+	return fns, params
+}
+
 func callAny(t *testing.T, g *guest, fn wasi.Fn, params []uint64) {
 	defer func() {
 		switch v := recover().(type) {
@@ -142,4 +162,82 @@ func callAny(t *testing.T, g *guest, fn wasi.Fn, params []uint64) {
 		}
 	}()
 	g.call(fn, params...)
+}
+
+// FuzzReplay does the same calls twice, the second time held to the log of
+// the first: it must come to the same memory, files and descriptors
+// (PROTOCOL rule 17).
+func FuzzReplay(f *testing.F) {
+	seedCalls(f)
+	base := f.TempDir()
+	f.Fuzz(func(t *testing.T, memory, calls []byte) {
+		dir, err := os.MkdirTemp(base, "")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer os.RemoveAll(dir)
+		var log []wasi.Entry
+		mem, files, state := replayOnce(t, dir, memory, calls, func(*wasi.Local, wasi.Handle) wasi.Tap {
+			return &wasi.Recorder{Add: func(e wasi.Entry) { log = append(log, e) }}
+		})
+		mem2, files2, state2 := replayOnce(t, dir, memory, calls, func(l *wasi.Local, h wasi.Handle) wasi.Tap {
+			r := wasi.ReplayEntries(log)
+			for _, p := range []string{".", "d", "file"} { // made anew: not what they were
+				st, _ := l.StatAt(h, p, false)
+				r.Touched(st.Dev, st.Ino)
+			}
+			return r
+		})
+		if !bytes.Equal(mem, mem2) {
+			t.Error("the guest's memory differs")
+		}
+		if files != files2 {
+			t.Errorf("the files differ: %s and %s", files, files2)
+		}
+		if !slices.Equal(state, state2) {
+			t.Errorf("the descriptors differ: %q and %q", state, state2)
+		}
+	})
+}
+
+func replayOnce(t *testing.T, dir string, memory, calls []byte, tap func(*wasi.Local, wasi.Handle) wasi.Tap) (mem []byte, files string, state []string) {
+	t.Helper()
+	ents, err := os.ReadDir(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range ents {
+		os.RemoveAll(filepath.Join(dir, e.Name()))
+	}
+	os.Mkdir(filepath.Join(dir, "d"), 0o755)
+	os.WriteFile(filepath.Join(dir, "file"), []byte("hello"), 0o644)
+	l := wasi.NewLocal(nil, nil, nil)
+	defer l.CloseAll()
+	l.Seed([32]byte{1})
+	h, err := l.AddFolder(dir, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	sys, err := wasi.New(wasi.Config{Host: &quickHost{Local: l}, Preopens: []wasi.Preopen{{GuestPath: "/", Handle: h}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	sys.SetTap(tap(l, h))
+	g := newGuest(sys)
+	g.mem = make([]byte, 4096)
+	copy(g.mem, memory)
+	fns, params := decodeCalls(calls, len(g.mem))
+	for i := range fns {
+		callAny(t, g, fns[i], params[i])
+	}
+	for fd, d := range sys.Capture().Descs {
+		state = append(state, fmt.Sprint(fd, d.Type, d.Flags, d.Base, d.Offset, d.Path))
+	}
+	slices.Sort(state)
+	filepath.WalkDir(dir, func(p string, e os.DirEntry, err error) error {
+		b, _ := os.ReadFile(p) // of a folder there is nothing
+		files += fmt.Sprintf("%s %v %q;", p, e.Type(), b)
+		return err
+	})
+	return g.mem, files, state
 }

@@ -63,10 +63,11 @@ type TimeSet struct {
 // site, which answers on a clone from an overlay and from the device.
 //
 // Paths are relative to dir, use '/', are never empty or absolute and never
-// end in a slash, are valid UTF-8 and have no NUL; a Host must
-// refuse (ErrnoPerm) any path that leaves dir, through ".." or a symbolic
-// link alike. A Host is used by one goroutine, the guest's. Methods of a
-// site may panic with an [Abort], which ends the attempt.
+// end in a slash, are valid UTF-8 and have no NUL: the [System] sees to that,
+// and to read-only preopens. A Host must refuse (ErrnoPerm) any path that
+// leaves dir, through ".." or a symbolic link alike. A Host is used by one
+// goroutine, the guest's. Methods of a site may panic with an [Abort], which
+// ends the attempt.
 type Host interface {
 	Open(dir Handle, path string, f OpenFlags) (Handle, Stat, Errno)
 	Close(h Handle) Errno

@@ -97,7 +97,7 @@ func (s *System) sockRecv(c *call) Errno {
 	var ro uint16
 	for _, b := range iov {
 		if len(b) > 0 {
-			n, ro, e = s.host.Recv(d.Handle, b, uint16(flags))
+			n, ro, e = s.host.Recv(d.Handle, c.short(b), uint16(flags))
 			break
 		}
 	}

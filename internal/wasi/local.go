@@ -12,6 +12,8 @@ import (
 	"runtime"
 	"sort"
 	"time"
+
+	"golang.org/x/term"
 )
 
 // maxHandles is how many files, folders and sockets a Local holds open.
@@ -74,11 +76,22 @@ func StreamType(stream any) Filetype {
 	if err != nil {
 		return FiletypeUnknown
 	}
-	switch t := typeOf(fi.Mode()); t {
-	case FiletypeCharacterDevice, FiletypeRegularFile, FiletypeBlockDevice:
+	switch t := typeOf(fi.Mode()); {
+	case t == FiletypeRegularFile:
+		return t
+	case t == FiletypeCharacterDevice && isTerminal(f):
+		// Only a terminal: C libraries take any such stream for one.
 		return t
 	}
 	return FiletypeUnknown
+}
+
+// isTerminal asks without File.Fd, which would make the file blocking.
+func isTerminal(f *os.File) (is bool) {
+	if c, err := f.SyscallConn(); err == nil {
+		c.Control(func(fd uintptr) { is = term.IsTerminal(int(fd)) })
+	}
+	return is
 }
 
 // AddFolder opens a folder of the device for a guest. Read-only folders

@@ -377,27 +377,6 @@ func (l *Local) ReadDir(h Handle) ([]Dirent, Errno) {
 	return ents, ErrnoOf(err)
 }
 
-// readDirInfo lists a folder with one more look at every entry.
-func readDirInfo(f *os.File) ([]Dirent, error) {
-	list, err := f.ReadDir(-1)
-	if err != nil {
-		return nil, err
-	}
-	ents := make([]Dirent, 0, len(list))
-	for _, ent := range list {
-		fi, err := ent.Info()
-		if errors.Is(err, fs.ErrNotExist) {
-			continue // gone since
-		}
-		if err != nil {
-			return nil, err
-		}
-		st := statInfo(fi)
-		ents = append(ents, Dirent{Name: ent.Name(), Ino: st.Ino, Type: st.Type})
-	}
-	return ents, nil
-}
-
 // Mkdir makes a folder.
 func (l *Local) Mkdir(dir Handle, path string) Errno {
 	d, e := l.changeable(dir)

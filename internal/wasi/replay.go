@@ -23,7 +23,7 @@ func (r *Recorder) Leave(c Call, out Outcome) *Outcome {
 	e := Entry{Fn: c.Fn, Args: HashArgs(c), Errno: out.Errno}
 	switch {
 	case out.Errno != ErrnoSuccess:
-	case c.Fn == FnRandomGet, c.Class == Read && (c.Fn == FnFdRead || c.Fn == FnFdPread) && !r.ByValue:
+	case c.Fn == FnRandomGet, c.Class == Read && (len(out.Outputs) > MaxEntryOutputs || c.fileData() && !r.ByValue):
 		h := HashOutputs(out.Outputs)
 		e.Outputs, e.Hashed = h[:], true
 	default:
@@ -32,6 +32,9 @@ func (r *Recorder) Leave(c Call, out Outcome) *Outcome {
 	r.Add(e)
 	return nil
 }
+
+// fileData reports whether the results are what a file holds.
+func (c Call) fileData() bool { return c.Fn == FnFdRead || c.Fn == FnFdPread }
 
 // Divergence is what a [Replayer] panics with: a re-run did not do what the
 // log says it did. It is never continued on either value (PROTOCOL rule 18).

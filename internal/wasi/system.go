@@ -98,9 +98,14 @@ func New(cfg Config) (*System, error) {
 		if p.GuestPath == "" {
 			return nil, errors.New("wasi: new system: a preopened folder has no guest path; name it, for instance /data")
 		}
+		is, e := cfg.Host.Stat(p.Handle)
+		if e != ErrnoSuccess || is.Type != FiletypeDirectory {
+			return nil, fmt.Errorf("wasi: new system: the handle for %s names no folder (%v)", p.GuestPath, e)
+		}
 		st.Descs[fd] = Desc{
 			Handle: p.Handle, Type: FiletypeDirectory, Base: dirRights, Inheriting: dirInheriting,
 			Preopen: true, Name: p.GuestPath, ReadOnly: p.ReadOnly, Root: p.Handle, Path: ".",
+			Identity: is.Identity(),
 		}
 		fd++
 	}

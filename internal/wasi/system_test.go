@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/clonecloud/clonecloud/internal/wasi"
@@ -57,6 +58,63 @@ func TestABadPointerIsAnErrorAndHasNoEffect(t *testing.T) {
 		t.Errorf("the folder now has %v", ents)
 	}
 	ok(t, "nothing, at a made-up pointer", g.call(wasi.FnRandomGet, 1<<32-1, 0))
+}
+
+func TestPathsFailAsPosixSays(t *testing.T) {
+	g, _, dir := localGuest(t, false)
+	os.WriteFile(filepath.Join(dir, "f"), []byte("x"), 0o644)
+	os.MkdirAll(filepath.Join(dir, "d/sub"), 0o755)
+	os.Symlink("loop", filepath.Join(dir, "loop"))
+	os.Symlink("d", filepath.Join(dir, "to-d"))
+	os.Symlink("f", filepath.Join(dir, "to-f"))
+	open := func(p string, oflags uint32, rights uint64) wasi.Errno {
+		_, e := g.open(3, p, oflags, rights, 0)
+		return e
+	}
+	long := strings.Repeat("n", 300)
+	for _, c := range []struct {
+		what      string
+		got, want wasi.Errno
+	}{
+		{"open a loop", open("loop", 0, 0), wasi.ErrnoLoop},
+		{"open through a loop", open("loop/x", 0, 0), wasi.ErrnoLoop},
+		{"open through a file", open("f/x", 0, 0), wasi.ErrnoNotdir},
+		{"open nothing", open("", 0, 0), wasi.ErrnoNoent},
+		{"open a missing folder's file", open("none/x", oCreat, 0), wasi.ErrnoNoent},
+		{"open a file with a slash", open("f/", 0, 0), wasi.ErrnoNotdir},
+		{"open a link to a file with a slash", open("to-f/", 0, 0), wasi.ErrnoNotdir},
+		{"open a link to a folder with a slash", open("to-d/", 0, 0), wasi.ErrnoSuccess},
+		{"create with a slash", open("new/", oCreat, 0), wasi.ErrnoIsdir},
+		{"create a folder", open("d", oCreat, 0), wasi.ErrnoIsdir},
+		{"create what is there", open("f", oCreat|oExcl, 0), wasi.ErrnoExist},
+		{"create over a link", open("to-f", oCreat|oExcl, 0), wasi.ErrnoExist},
+		{"write to a folder", open("d", 0, rw), wasi.ErrnoIsdir},
+		{"open a long name", open(long, oCreat, 0), wasi.ErrnoNametoolong},
+		{"open a long path", open(strings.Repeat("d/", 2100), 0, 0), wasi.ErrnoNametoolong},
+		{"open what is not UTF-8", open("\xff", 0, 0), wasi.ErrnoIlseq},
+		{"mkdir with a slash", g.at(wasi.FnPathCreateDirectory, 3, "made/"), wasi.ErrnoSuccess},
+		{"mkdir of .", g.at(wasi.FnPathCreateDirectory, 3, "."), wasi.ErrnoExist},
+		{"mkdir over a file", g.at(wasi.FnPathCreateDirectory, 3, "f"), wasi.ErrnoExist},
+		{"rmdir of .", g.at(wasi.FnPathRemoveDirectory, 3, "."), wasi.ErrnoInval},
+		{"rmdir of ..", g.at(wasi.FnPathRemoveDirectory, 3, "d/.."), wasi.ErrnoInval},
+		{"rmdir of a full folder", g.at(wasi.FnPathRemoveDirectory, 3, "d"), wasi.ErrnoNotempty},
+		{"rmdir of a link", g.at(wasi.FnPathRemoveDirectory, 3, "to-d"), wasi.ErrnoNotdir},
+		{"unlink of .", g.at(wasi.FnPathUnlinkFile, 3, "."), wasi.ErrnoIsdir},
+		{"unlink of a folder", g.at(wasi.FnPathUnlinkFile, 3, "d"), wasi.ErrnoIsdir},
+		{"unlink of a file with a slash", g.at(wasi.FnPathUnlinkFile, 3, "f/"), wasi.ErrnoNotdir},
+		{"rename of .", g.rename(3, ".", "x"), wasi.ErrnoBusy},
+		{"rename into itself", g.rename(3, "d", "d/sub/x"), wasi.ErrnoInval},
+		{"rename of a file with a slash", g.rename(3, "f/", "g"), wasi.ErrnoNotdir},
+		{"rename of a file to a slash", g.rename(3, "f", "g/"), wasi.ErrnoNotdir},
+		{"link of a folder", g.link(3, "d", "d2"), wasi.ErrnoPerm},
+		{"link to what is there", g.link(3, "f", "to-f"), wasi.ErrnoExist},
+		{"link over a link", g.symlink("x", 3, "to-f"), wasi.ErrnoExist},
+		{"link out", g.symlink("/etc", 3, "etc"), wasi.ErrnoPerm},
+	} {
+		if c.got != c.want {
+			t.Errorf("%s: %v, want %v", c.what, c.got, c.want)
+		}
+	}
 }
 
 func TestAListingDoesNotMoveUnderTheReader(t *testing.T) {
