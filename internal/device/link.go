@@ -36,7 +36,6 @@ type linkKeeper struct {
 	fatal    error // why dialling again is of no use
 	lastErr  error
 	changed  chan struct{} // closed and replaced when up, fatal or lastErr changes
-	off      bool
 	module   []byte
 	size     uint64 // of the module, bytes
 	clone    string // name of the node in use
