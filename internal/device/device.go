@@ -20,6 +20,7 @@ import (
 	"time"
 
 	"github.com/clonecloud/clonecloud/internal/engine"
+	"github.com/clonecloud/clonecloud/internal/link"
 	"github.com/clonecloud/clonecloud/internal/link/identity"
 	"github.com/clonecloud/clonecloud/internal/link/shape"
 	"github.com/clonecloud/clonecloud/internal/runner"
@@ -59,6 +60,8 @@ type Options struct {
 	// tried, the latest first.
 	Clone *identity.Peer
 	Shape *shape.Profile // nil: the link as it is
+	// Prefer holds the link to one transport; the default tries both.
+	Prefer link.Preference
 
 	Stdin, Stdout, Stderr *os.File
 	// Runner is the command that starts a runner; empty: this binary.

@@ -55,7 +55,7 @@ func newLinkKeeper(m *manager, own *identity.Identity, peers []identity.Peer) (*
 		k.net = net
 	}
 	for _, p := range peers {
-		r, err := link.NewRedialer(link.Options{Identity: own, Peer: p.ID, Addrs: p.Addresses, Net: k.net})
+		r, err := link.NewRedialer(link.Options{Identity: own, Peer: p.ID, Addrs: p.Addresses, Prefer: m.o.Prefer, Net: k.net})
 		if err != nil {
 			k.close()
 			return nil, err
