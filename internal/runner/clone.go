@@ -21,13 +21,14 @@ import (
 // their results leave.
 //
 // The guest's goroutine carries out what touches memory (work); another reads
-// frames, a third lets held back output go while the guest computes. All drive
+// frames, a third lets held back output go while a call runs. All drive
 // the one machine under mu.
 type cloneRun struct {
-	g     *guest
-	conf  guestConfig
-	w     *wire.Writer
-	epoch time.Time
+	g         *guest
+	conf      guestConfig
+	constants []Constant
+	w         *wire.Writer
+	epoch     time.Time
 
 	mu      sync.Mutex
 	machine *offload.Clone
@@ -48,26 +49,59 @@ type answer struct{ payload []byte }
 // runClone serves the calls of a run until its manager is gone.
 func runClone(rw io.ReadWriter, start Start, module []byte) error {
 	ctx := context.Background()
-	r := &cloneRun{
-		w: wire.NewWriter(rw), epoch: time.Now(),
-		machine: offload.NewClone(start.Run),
-		work:    make(chan offload.CloneAction, 16), answer: make(chan answer, 1),
-	}
+	r := newClone(rw, start)
 	began := time.Now()
-	ready, err := r.prepare(ctx, start, module)
+	ready, conf, err := guestSetup(start)
 	if err != nil {
 		return err
 	}
-	ready.Compile = time.Since(began).Seconds()
+	collector.Collecting(func() { err = r.prepare(ctx, conf, module) })
+	if err != nil {
+		return err
+	}
+	ready.Cached, ready.Compile = r.g.compiled.Cached(), time.Since(began).Seconds()
 	p := &pipe{w: r.w}
 	p.tell(Event{Ready: ready})
 	head := wire.Header{Type: wire.TypeRunReady, Run: start.Run}
 	if err := r.w.Send(head, &wire.RunReady{CompileNanos: uint64(time.Since(began))}, nil); err != nil {
 		return err
 	}
+	return r.serve(ctx, rw)
+}
+
+func newClone(w io.Writer, start Start) *cloneRun {
+	return &cloneRun{
+		w: wire.NewWriter(w), epoch: time.Now(), constants: start.Constants,
+		machine: offload.NewClone(start.Run),
+		work:    make(chan offload.CloneAction, 16), answer: make(chan answer, 1),
+	}
+}
+
+// prepare compiles the module and computes image 0.
+func (r *cloneRun) prepare(ctx context.Context, conf guestConfig, module []byte) (err error) {
+	r.conf = conf
+	if r.g, err = loadGuest(module, loading{role: rewrite.Clone}); err != nil {
+		return err
+	}
+	if r.g.out == nil {
+		return &Unsupported{Reason: r.g.pinned}
+	}
+	if r.g.room, err = newRoom(ctx, conf); err != nil {
+		return err
+	}
+	if err := r.g.pinImports(ctx, r.constants); err != nil {
+		return err
+	}
+	if err := r.g.compile(ctx, conf); err != nil {
+		return err
+	}
+	return r.fresh(ctx, false)
+}
+
+// serve carries out calls until the manager is gone.
+func (r *cloneRun) serve(ctx context.Context, from io.Reader) error {
 	gone := make(chan error, 1)
-	go func() { gone <- r.read(wire.NewReader(rw, wire.ReaderConfig{})) }()
-	go r.tick()
+	go func() { gone <- r.read(wire.NewReader(from, wire.ReaderConfig{})) }()
 	for {
 		select {
 		case act := <-r.work:
@@ -77,27 +111,6 @@ func runClone(rw io.ReadWriter, start Start, module []byte) error {
 			return err
 		}
 	}
-}
-
-// prepare compiles the module and computes image 0.
-func (r *cloneRun) prepare(ctx context.Context, start Start, module []byte) (*Ready, error) {
-	var err error
-	if r.g, err = loadGuest(module, rewrite.Clone, nil, nil); err != nil {
-		return nil, err
-	}
-	if r.g.out == nil {
-		return nil, &Unsupported{Reason: r.g.pinned}
-	}
-	ready, conf, err := guestSetup(start)
-	if err != nil {
-		return nil, err
-	}
-	r.conf = conf
-	if err := compileCollecting(ctx, r.g, conf); err != nil {
-		return nil, err
-	}
-	ready.Cached = r.g.compiled.Cached()
-	return ready, r.fresh(ctx, false)
 }
 
 // fresh replaces the instance by a new one: at image 0, or with adopt at the
@@ -148,9 +161,16 @@ func (r *cloneRun) read(fr *wire.Reader) error {
 	}
 }
 
-// tick lets held back output go while the guest computes.
-func (r *cloneRun) tick() {
-	for range time.Tick(20 * time.Millisecond) {
+// tick lets held back output go while the guest computes, until done.
+func (r *cloneRun) tick(done <-chan struct{}) {
+	t := time.NewTicker(20 * time.Millisecond)
+	defer t.Stop()
+	for {
+		select {
+		case <-t.C:
+		case <-done:
+			return
+		}
 		r.mu.Lock()
 		if by, ok := r.machine.Deadline(); ok && r.now() >= by {
 			r.do(r.machine.Tick(r.now()))
@@ -316,7 +336,10 @@ func (r *cloneRun) run(ctx context.Context, s offload.Start) {
 	}
 	r.mu.Unlock()
 	began := time.Now()
+	done := make(chan struct{})
+	go r.tick(done)
 	ret, err := r.call(ctx, s.Call)
+	close(done)
 	if err != nil {
 		ret = failedReturn(err)
 	}

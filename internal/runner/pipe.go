@@ -29,7 +29,8 @@ func (f frame) size() int64 {
 // frames into a queue; the guest's goroutine takes them out. A runner whose
 // manager is gone ends itself (PROTOCOL rule 20), whatever the guest is doing.
 type pipe struct {
-	w *wire.Writer
+	w    *wire.Writer
+	lost func() // the manager is gone
 
 	mu      sync.Mutex
 	queue   []frame
@@ -38,20 +39,21 @@ type pipe struct {
 	changes int // of link
 }
 
-func newPipe(rw io.ReadWriter) *pipe {
-	p := &pipe{w: wire.NewWriter(rw), more: make(chan struct{}, 1), link: &wire.LinkState{}}
+func newPipe(rw io.ReadWriter, lost func()) *pipe {
+	p := &pipe{w: wire.NewWriter(rw), lost: lost, more: make(chan struct{}, 1), link: &wire.LinkState{}}
 	go p.read(wire.NewReader(rw, wire.ReaderConfig{}))
 	return p
 }
 
-// exitLost is the code of a runner that lost its manager; nobody reads it.
-const exitLost = 1
+// exitLost ends a runner that lost its manager; nobody reads the code.
+func exitLost() { os.Exit(1) }
 
 func (p *pipe) read(r *wire.Reader) {
 	for {
 		f, err := r.ReadFrame()
 		if err != nil {
-			os.Exit(exitLost)
+			p.lost()
+			return
 		}
 		m, err := f.Message()
 		if err != nil {

@@ -34,6 +34,8 @@ type Start struct {
 	Where   string   // auto, device or clone (device role)
 	Offload []string // functions to offer beside those chosen (device role)
 	Only    []string // if any: offer exactly these functions
+	// Constants are the values of globals that the module imports (clone role).
+	Constants []Constant
 	// HashMemory asks for the hash of the guest's final memory, for tests.
 	HashMemory bool
 	// Redial is how long an attempt waits for a lost link, in seconds; 0 is
@@ -47,6 +49,12 @@ type Start struct {
 type Dir struct {
 	Host, Guest string
 	ReadOnly    bool
+}
+
+// Constant is the value of an imported global, which cannot change: raw bits.
+type Constant struct {
+	Module, Name string
+	Bits         uint64
 }
 
 // maxStart bounds the encoded Start: arguments and environment above all.

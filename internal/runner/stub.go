@@ -53,8 +53,8 @@ func engineTypes(in []wasmbin.ValType) []engine.ValType {
 // entered is a stub's question: where does this call of candidate k run? args
 // and results share memory, as on the engine's stack.
 func (r *deviceRun) entered(k int, args, results []uint64) rewrite.Status {
-	if r.rerun != nil || k >= len(r.g.out.Candidates) {
-		return rewrite.Local // bound to a log, or not one of ours
+	if r.rerun != nil || r.doomed > 0 || k >= len(r.g.out.Candidates) {
+		return rewrite.Local // bound to a log, about to trap, or not one of ours
 	}
 	c := &r.g.out.Candidates[k]
 	link, changes := r.pipe.linkState()
@@ -82,6 +82,9 @@ func (r *deviceRun) left(k int) {
 	}
 	w := r.watch[n]
 	r.watch = r.watch[:n]
+	if r.doomed > n {
+		r.doomed = 0
+	}
 	took := time.Since(w.began)
 	if w.replay != nil && r.rerun == w.replay {
 		r.endRerun()
