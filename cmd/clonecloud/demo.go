@@ -12,8 +12,11 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"text/tabwriter"
 	"time"
+
+	"golang.org/x/term"
 
 	"github.com/clonecloud/clonecloud/examples"
 	"github.com/clonecloud/clonecloud/internal/device"
@@ -168,6 +171,7 @@ func (d *demo) runWay(w *demoWay) error {
 	}
 	lines := make(chan []string)
 	go func() { lines <- d.follow(read) }()
+	defer d.progress()()
 	o := device.Options{
 		Home: d.home, Software: "clonecloud " + softwareVersion(), App: "facerecognition.wasm",
 		Module: examples.FaceRecognition(), Engine: w.engine, Where: w.where, Log: d.a.log,
@@ -214,6 +218,41 @@ func emptyFolder(dir string) error {
 		}
 	}
 	return nil
+}
+
+// progress shows that time passes, between the program's lines: on a terminal a
+// line that counts, elsewhere a word now and then.
+func (d *demo) progress() (stop func()) {
+	done := make(chan struct{})
+	var wg sync.WaitGroup
+	wg.Add(1)
+	terminal := term.IsTerminal(int(d.a.stdio.out.Fd()))
+	every := 10 * time.Second
+	if terminal {
+		every = 200 * time.Millisecond
+	}
+	go func() {
+		defer wg.Done()
+		t := time.NewTicker(every)
+		defer t.Stop()
+		began := time.Now()
+		for {
+			select {
+			case <-t.C:
+				if terminal {
+					fmt.Fprintf(d.a.stdio.out, "\r  %6.1f s  ... \r", time.Since(began).Seconds())
+				} else {
+					d.say("  %6.1f s  ...", time.Since(began).Seconds())
+				}
+			case <-done:
+				return
+			}
+		}
+	}()
+	return func() {
+		close(done)
+		wg.Wait()
+	}
 }
 
 // follow shows and keeps what the program prints.

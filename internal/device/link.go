@@ -124,15 +124,16 @@ func (k *linkKeeper) session(r *link.Redialer, p identity.Peer) error {
 		return err
 	}
 	k.m.o.Log.Debug("connected", "clone", p.Name, "transport", c.Transport(), "software", welcome.Software, "setup", c.Stats().Setup)
-	k.mu.Lock()
-	k.conn, k.w, k.clone, k.software = c, w, p.Name, welcome.Software
-	k.mu.Unlock()
 	open := &wire.RunOpen{
 		ModuleSha256: k.m.sum[:], ModuleSize: k.size, MemoryMaxPages: k.m.o.MaxPages,
 	}
 	if err := w.Send(k.head(wire.TypeRunOpen), open, nil); err != nil {
 		return err
 	}
+	// Only now may the runner's frames follow: the node knows their run.
+	k.mu.Lock()
+	k.conn, k.w, k.clone, k.software = c, w, p.Name, welcome.Software
+	k.mu.Unlock()
 	for {
 		f, err := rd.ReadFrame()
 		if err != nil {
