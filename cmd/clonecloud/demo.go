@@ -28,10 +28,8 @@ import (
 // recognition three ways: on the device with the interpreter, as on a phone that
 // forbids compiled code; on the device with the compiler; and with the slow
 // device and the clone, over a shaped link.
-//
-// Exit status: 0 when all outputs agree; 1 when anything fails or differs.
 type demoCmd struct {
-	Link   string `default:"wifi" placeholder:"PROFILE" help:"Shape of the link to the clone: wifi, lte, 5g, wifi-2011, 3g-2011 or a JSON file."`
+	Link   string `default:"wifi" placeholder:"PROFILE" help:"Link to the clone: wifi, lte, 5g, wifi-2011, 3g-2011 or a file."`
 	Out    string `placeholder:"DIR" help:"Folder for the pictures with boxes; default: a new one in the current folder."`
 	Photos int    `default:"6" help:"How many photos the fast columns take; the interpreter takes one."`
 }
@@ -48,6 +46,9 @@ type demoWay struct {
 	output  []string
 	folder  string
 }
+
+func (*demoCmd) usage() string { return "[FLAGS]" }
+func (*demoCmd) exits() string { return "0 all outputs agree; 1 anything failed or differs" }
 
 func (c *demoCmd) Run(a *app) error {
 	profile, err := shape.Load(c.Link)

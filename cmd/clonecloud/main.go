@@ -62,7 +62,7 @@ type stdio struct {
 
 // cli is the command table: help, parsing and the verbs come from it.
 type cli struct {
-	Home    string `help:"Folder for all state of this device." env:"CLONECLOUD_HOME" placeholder:"DIR"`
+	Home    string `help:"Folder for all state (or $CLONECLOUD_HOME)." env:"CLONECLOUD_HOME" placeholder:"DIR"`
 	Verbose bool   `short:"v" help:"Say on stderr what CloneCloud does."`
 
 	Run     runCmd     `cmd:"" help:"Run an application; heavy calls may move to the clone."`
@@ -97,34 +97,43 @@ func run(args []string, s stdio) int {
 	usage := -1
 	parser, err := kong.New(&c,
 		kong.Name("clonecloud"),
-		kong.Description("Runs ordinary WebAssembly applications here and lets a clone on a better machine take over the heavy calls."),
+		kong.Description("Runs ordinary WebAssembly applications here and lets a clone on a better\nmachine take over the heavy calls."),
 		kong.Writers(s.out, s.err),
 		kong.Exit(func(code int) { usage = code; panic(parseDone{}) }),
-		kong.ConfigureHelp(kong.HelpOptions{Compact: true}),
-		kong.UsageOnError(),
+		kong.Help(printHelp),
 	)
 	if err != nil {
 		fmt.Fprintln(s.err, "clonecloud:", err)
 		return exitError
 	}
-	kctx, err := parse(parser, args)
-	if usage >= 0 {
-		return usage
+	bare := len(args) == 0
+	if bare {
+		args = []string{"--help"} // and yet no success: a script has lost its verb
 	}
-	if err != nil {
-		fmt.Fprintf(s.err, "clonecloud: %v\nhint: clonecloud --help lists the verbs, clonecloud VERB --help the flags\n", err)
+	kctx, err := parse(parser, args)
+	switch {
+	case bare:
 		return exitUsage
+	case usage >= 0:
+		return usage
+	case err != nil:
+		hint := "clonecloud --help lists the verbs, clonecloud VERB --help the flags"
+		return report(s.err, exitCode{exitUsage, withHint(err, hint)})
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
+	context.AfterFunc(ctx, stop) // a second Ctrl-C ends this process at once
 	a := &app{ctx: ctx, home: c.Home, verbose: c.Verbose, stdio: s, log: newLogger(s.err, c.Verbose)}
 	if a.home == "" {
 		if a.home, err = defaultHome(); err != nil {
-			fmt.Fprintf(s.err, "clonecloud: %v\nhint: set CLONECLOUD_HOME or --home\n", err)
-			return exitError
+			return report(s.err, withHint(err, "set CLONECLOUD_HOME or --home"))
 		}
 	}
-	return report(s.err, kctx.Run(a))
+	err = kctx.Run(a)
+	if errors.Is(err, context.Canceled) && ctx.Err() != nil {
+		err = exitCode{Code: exitInterrupt}
+	}
+	return report(s.err, err)
 }
 
 type parseDone struct{}

@@ -66,7 +66,8 @@ type Options struct {
 	Stdin, Stdout, Stderr *os.File
 	// Runner is the command that starts a runner; empty: this binary.
 	Runner []string
-	// ConnectTime bounds how long --where=clone waits for the clone.
+	// ConnectTime bounds how long --where=clone waits for a clone that does not
+	// answer.
 	ConnectTime time.Duration
 	Log         *slog.Logger
 	// Net, if set, is the shaped link in place of Shape: a test can cut and
@@ -85,6 +86,15 @@ var (
 	ErrNoClone   = errors.New("no clone can be reached")
 	ErrNotPaired = errors.New("this device is paired with no clone")
 )
+
+// hinted is an error with what to do about it.
+type hinted struct {
+	error
+	hint string
+}
+
+func (h hinted) Hint() string  { return h.hint }
+func (h hinted) Unwrap() error { return h.error }
 
 // Result is how a run ended.
 type Result struct {
@@ -122,30 +132,47 @@ func (o *Options) populate() {
 // Run runs a program to its end. An error means that it never began.
 func Run(ctx context.Context, o Options) (*Result, error) {
 	o.populate()
-	store, err := identity.OpenStore(o.Home)
-	if err != nil {
-		return nil, err
-	}
-	m := &manager{o: o, store: store, sum: sha256.Sum256(o.Module), began: time.Now(), events: make(chan runner.Event, 16), settled: make(chan struct{})}
+	m := &manager{o: o, sum: sha256.Sum256(o.Module), began: time.Now(), events: make(chan runner.Event, 16), settled: make(chan struct{})}
 	if _, err := rand.Read(m.run[:]); err != nil {
 		return nil, fmt.Errorf("name the run: %w", err)
 	}
 	if err := recoverCommits(o.Home, o.Log); err != nil {
 		return nil, err
 	}
-	release, err := holdCommits(o.Home, m.run)
-	if err != nil {
-		return nil, err
-	}
+	lk, release, err := m.prepare()
 	defer release()
-	var lk *linkKeeper
-	if lk, err = m.keeper(); err != nil {
+	if err != nil {
 		return nil, err
 	}
 	if lk != nil {
 		defer lk.close()
 	}
 	return m.execute(ctx, lk)
+}
+
+// prepare opens what an offload needs of the home. A home that is full, read
+// only or damaged is no reason not to run on the device, unless a clone was
+// asked for.
+func (m *manager) prepare() (lk *linkKeeper, release func(), err error) {
+	release = func() {}
+	if m.o.Where == WhereDevice {
+		return nil, release, nil
+	}
+	if m.store, err = identity.OpenStore(m.o.Home); err == nil {
+		if lk, err = m.keeper(); lk == nil {
+			return nil, release, err
+		}
+		var free func()
+		if free, err = holdCommits(m.o.Home, m.run); err == nil {
+			return lk, free, nil
+		}
+		lk.close()
+	}
+	if m.o.Where == WhereClone {
+		return nil, release, err
+	}
+	m.o.OnEvent(runner.Event{Warn: "everything runs on this device: " + err.Error()})
+	return nil, release, nil
 }
 
 // manager is one run in progress.
@@ -164,9 +191,6 @@ type manager struct {
 
 // keeper prepares the link, or returns nil when this run has none.
 func (m *manager) keeper() (*linkKeeper, error) {
-	if m.o.Where == WhereDevice {
-		return nil, nil
-	}
 	none := func(err error) (*linkKeeper, error) {
 		if m.o.Where == WhereClone {
 			return nil, err
@@ -175,11 +199,14 @@ func (m *manager) keeper() (*linkKeeper, error) {
 		return nil, nil
 	}
 	if !m.store.Enabled() {
-		return none(fmt.Errorf("%w: offloading is off on this device (clonecloud on)", ErrNoClone))
+		return none(hinted{fmt.Errorf("%w: offloading is off on this device", ErrNoClone), "clonecloud on"})
 	}
 	peers, err := m.clones()
 	if err != nil {
 		return none(err)
+	}
+	if m.o.Net == nil && m.o.Shape != nil && m.o.Shape.Name == "none" {
+		return none(hinted{fmt.Errorf("%w: --link none cuts the link", ErrNoClone), "leave --link none away, or run with --where auto or device"})
 	}
 	own, err := identity.LoadOrCreate(m.o.Home)
 	if err != nil {

@@ -35,6 +35,7 @@ type linkKeeper struct {
 	attempt  wire.ID
 	fatal    error // why dialling again is of no use
 	lastErr  error
+	failures int           // connections that came to nothing
 	changed  chan struct{} // closed and replaced when up, fatal or lastErr changes
 	module   []byte
 	size     uint64 // of the module, bytes
@@ -210,6 +211,11 @@ func (k *linkKeeper) ready() {
 func (k *linkKeeper) down(err error) {
 	k.note(func() {
 		k.conn, k.w, k.up, k.lastErr = nil, nil, false, err
+		k.failures++
+		var refused *wire.RefusedError
+		if errors.As(err, &refused) && refused.Code == wire.RefuseCode_REFUSE_VERSION {
+			k.fatal = hinted{err, "update the older of the two: clonecloud version, on both"}
+		}
 		if errors.Is(err, link.ErrNotPaired) || errors.Is(err, link.ErrWrongPeer) || errors.Is(err, link.ErrVersion) {
 			k.fatal = err
 		}
@@ -247,7 +253,7 @@ func (k *linkKeeper) tellLink(up bool, text string) {
 }
 
 func (k *linkKeeper) tellLocked(up bool, text string) {
-	if k.runner == nil {
+	if k.runner == nil || k.ctx.Err() != nil {
 		return
 	}
 	m := &wire.LinkState{Up: up, Text: text}
@@ -333,13 +339,25 @@ func (k *linkKeeper) live() bool {
 	return !k.attempt.IsZero()
 }
 
+// Limits of the wait for a clone beside Options.ConnectTime.
+const (
+	// patience is how often every clone may fail before the wait ends: one that
+	// refuses connections is known to be away sooner than one that is silent.
+	patience = 3
+	// prepareTime is what a clone that answers has to take the module and
+	// compile it.
+	prepareTime = 10 * time.Minute
+)
+
 // awaitReady waits until the clone is ready for calls.
 func (k *linkKeeper) awaitReady(ctx context.Context, limit time.Duration) error {
+	began := time.Now()
 	timeout := time.NewTimer(limit)
 	defer timeout.Stop()
 	for {
 		k.mu.Lock()
 		up, fatal, last, changed := k.up, k.fatal, k.lastErr, k.changed
+		connected, failures := k.conn != nil, k.failures
 		k.mu.Unlock()
 		switch {
 		case up:
@@ -348,10 +366,16 @@ func (k *linkKeeper) awaitReady(ctx context.Context, limit time.Duration) error 
 			return fmt.Errorf("%w: %w", ErrNotPaired, fatal)
 		case fatal != nil:
 			return fmt.Errorf("%w: %w", ErrNoClone, fatal)
+		case failures >= patience*len(k.peers):
+			return fmt.Errorf("%w: %w", ErrNoClone, last)
 		}
 		select {
 		case <-changed:
 		case <-timeout.C:
+			if left := prepareTime - time.Since(began); connected && left > 0 {
+				timeout.Reset(min(left, limit))
+				continue
+			}
 			if last == nil {
 				last = errors.New("nothing answered in time")
 			}

@@ -28,6 +28,9 @@ const (
 	blockVoid      = 0x40
 )
 
+// StubSuffix ends the name that a stub has in backtraces.
+const StubSuffix = ".cc_stub"
+
 // appendType gives the index of a function type that is appended once.
 func (e *editor) appendType(t wasmbin.FuncType) uint32 {
 	if e.typeIndex == nil {
@@ -148,7 +151,7 @@ func (e *editor) candidate(c *Candidate) {
 		stub := e.appendFunc(typ, e.stub(c, original))
 		e.redirect[c.Index] = stub
 		if name != "" {
-			e.names = append(e.names, funcName{stub, name + ".cc_stub"})
+			e.names = append(e.names, funcName{stub, name + StubSuffix})
 		}
 	} else {
 		original = e.appendEntry(typ, e.m.Bytes[body.Entry:body.End])

@@ -6,11 +6,13 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/clonecloud/clonecloud/internal/callgraph"
 	"github.com/clonecloud/clonecloud/internal/engine"
 	"github.com/clonecloud/clonecloud/internal/offload"
+	"github.com/clonecloud/clonecloud/internal/rewrite"
 	"github.com/clonecloud/clonecloud/internal/wasi"
 )
 
@@ -73,6 +75,8 @@ func exitOf(err error) Exit {
 		return Exit{}
 	case errors.As(err, &exit):
 		return Exit{Code: exit.Code}
+	case errors.As(err, new(badFunction)):
+		e.Usage, e.Error = true, err.Error()
 	case errors.As(err, &unsupported):
 		e.Unsupported, e.Error = true, err.Error()
 	case isDivergence(err):
@@ -81,12 +85,23 @@ func exitOf(err error) Exit {
 		// 128 + SIGABRT: what a shell shows for a native program that crashed.
 		e.Code, e.Error = 134, trap.Error()
 		for _, line := range trap.Backtrace {
-			e.Error += "\n\t" + line
+			if line = frameOfGuest(line); line != "" {
+				e.Error += "\n\t" + line
+			}
 		}
 	default:
 		e.Error = err.Error()
 	}
 	return e
+}
+
+// frameOfGuest is a line of a backtrace as the program's author knows it:
+// without our stubs and without the name of a module that has none.
+func frameOfGuest(line string) string {
+	if strings.Contains(line, rewrite.StubSuffix+"(") {
+		return ""
+	}
+	return strings.TrimPrefix(line, ".")
 }
 
 func (r *deviceRun) run(ctx context.Context, module []byte) error {

@@ -17,9 +17,32 @@ import (
 )
 
 // Unsupported says why a module cannot run at all, or cannot be offloaded.
-type Unsupported struct{ Reason string }
+type Unsupported struct {
+	Reason string
+	Advice string // what to do about it; empty: nothing general
+}
 
 func (u *Unsupported) Error() string { return "module is not supported: " + u.Reason }
+
+// Hint says what to do about it.
+func (u *Unsupported) Hint() string { return u.Advice }
+
+// Malformed is what a module is that cannot be read.
+func Malformed(err error) *Unsupported {
+	u := &Unsupported{Reason: err.Error(), Advice: "give a complete .wasm file, built for WASI preview 1 (wasm32-wasip1)"}
+	if errors.Is(err, wasmbin.ErrUnsupported) {
+		u.Advice = "build it for WASI preview 1 (wasm32-wasip1), with features of WebAssembly 2.0"
+	}
+	return u
+}
+
+// badFunction is a function that was asked for and cannot be offered.
+type badFunction struct{ error }
+
+func (badFunction) Hint() string {
+	return "clonecloud inspect --all APP.wasm lists the functions, by index and name"
+}
+func (b badFunction) Unwrap() error { return b.error }
 
 // guest is one program: its module as read, its rewriting, and while it lives
 // its engine, memory and instance.
@@ -68,15 +91,15 @@ func loadGuest(original []byte, how loading) (*guest, error) {
 	g := &guest{original: original, sum: sha256.Sum256(original)}
 	m, err := wasmbin.Parse(original, wasmbin.Limits{})
 	if err != nil {
-		return nil, &Unsupported{Reason: err.Error()}
+		return nil, Malformed(err)
 	}
 	g.module = m
 	if rewrite.Rewritten(m) {
-		return nil, &Unsupported{Reason: rewrite.ErrRewritten.Error()}
+		return nil, AlreadyRewritten()
 	}
 	graph, err := callgraph.Analyze(m)
 	if err != nil {
-		return nil, &Unsupported{Reason: err.Error()}
+		return nil, Malformed(err)
 	}
 	opts := rewrite.Options{Role: how.role, HostModule: how.hostModule}
 	if how.role == rewrite.Device {
@@ -93,6 +116,11 @@ func loadGuest(original []byte, how loading) (*guest, error) {
 	return g, nil
 }
 
+// AlreadyRewritten refuses a module that has been through the rewriter.
+func AlreadyRewritten() *Unsupported {
+	return &Unsupported{Reason: rewrite.ErrRewritten.Error(), Advice: "give the original module: it is rewritten each time it starts"}
+}
+
 // candidates chooses the functions to stub, and those of them to stub at their
 // exports only.
 func candidates(graph *callgraph.Graph, offload, only []string) (all, entries []uint32, err error) {
@@ -100,10 +128,10 @@ func candidates(graph *callgraph.Graph, offload, only []string) (all, entries []
 		for _, ref := range only {
 			i, err := graph.Lookup(ref)
 			if err != nil {
-				return nil, nil, err
+				return nil, nil, badFunction{err}
 			}
 			if l := graph.Legality(i); !l.Movable {
-				return nil, nil, fmt.Errorf("function %s cannot be offloaded: %s", ref, l.Reason)
+				return nil, nil, badFunction{fmt.Errorf("function %s cannot be offloaded: %s", ref, l.Reason)}
 			}
 			all = append(all, i)
 		}
@@ -111,7 +139,7 @@ func candidates(graph *callgraph.Graph, offload, only []string) (all, entries []
 	}
 	chosen, err := graph.Candidates(callgraph.Options{Add: offload})
 	if err != nil {
-		return nil, nil, err
+		return nil, nil, badFunction{err}
 	}
 	return chosen.Indices(), chosen.Entries(), nil
 }
@@ -138,7 +166,10 @@ func CheckImports(m *wasmbin.Module) error {
 		more = fmt.Sprintf(" and %d more", len(missing)-show)
 		missing = missing[:show]
 	}
-	return &Unsupported{Reason: "nothing here provides the import " + strings.Join(missing, ", ") + more}
+	return &Unsupported{
+		Reason: "nothing here provides the import " + strings.Join(missing, ", ") + more,
+		Advice: "only WASI preview 1 is provided: build the program for wasm32-wasip1; clonecloud inspect APP.wasm lists all that it imports",
+	}
 }
 
 // providerHint says what would provide the imports of a module.
@@ -289,7 +320,7 @@ func (g *guest) instantiate(ctx context.Context) (err error) {
 	g.room.arriving = nil
 	if err != nil {
 		if errors.Is(err, engine.ErrMemory) {
-			return &Unsupported{Reason: fmt.Sprintf("%v; allow more with a higher memory limit", err)}
+			return &Unsupported{Reason: err.Error(), Advice: "allow more memory: --max-memory SIZE"}
 		}
 		return err
 	}

@@ -149,6 +149,7 @@ type Exit struct {
 	Error       string // why, when it is not the guest's own exit
 	Hint        string
 	Unsupported bool
+	Usage       bool // what was asked for does not exist in the module
 	Divergence  bool
 	Memory      []byte // SHA-256 of the final memory and globals, if asked for
 }
