@@ -140,7 +140,7 @@ func (k *linkKeeper) session(r *link.Redialer, p identity.Peer) error {
 		if err != nil {
 			return err
 		}
-		if err := k.frame(f); err != nil {
+		if err := k.frame(f, rd.Buffered() >= wire.HeaderSize); err != nil {
 			return err
 		}
 	}
@@ -148,10 +148,10 @@ func (k *linkKeeper) session(r *link.Redialer, p identity.Peer) error {
 
 func (k *linkKeeper) head(t wire.Type) wire.Header { return wire.Header{Type: t, Run: k.m.run} }
 
-// frame handles one frame of the node.
-func (k *linkKeeper) frame(f *wire.Frame) error {
+// frame handles one frame of the node; more says that another has come already.
+func (k *linkKeeper) frame(f *wire.Frame, more bool) error {
 	if !f.Attempt.IsZero() {
-		return k.toRunner(f)
+		return k.toRunner(f, more)
 	}
 	msg, err := f.Message()
 	if err != nil {
@@ -177,7 +177,7 @@ func (k *linkKeeper) frame(f *wire.Frame) error {
 
 // refusedRun is told that the run cannot go on at this clone.
 func (k *linkKeeper) refusedRun(f *wire.Frame, m *wire.Refuse) error {
-	_ = k.toRunner(f)
+	_ = k.toRunner(f, false)
 	err := &wire.RefusedError{Code: m.Code, Text: m.Text, Hint: m.Hint}
 	switch m.Code {
 	case wire.RefuseCode_REFUSE_MODULE, wire.RefuseCode_REFUSE_LIMIT:
@@ -276,8 +276,8 @@ func (k *linkKeeper) setRunner(w *wire.Writer) {
 	}
 }
 
-// toRunner passes a frame of an attempt on.
-func (k *linkKeeper) toRunner(f *wire.Frame) error {
+// toRunner passes a frame of an attempt on; if more follow at once, with them.
+func (k *linkKeeper) toRunner(f *wire.Frame, more bool) error {
 	if !k.m.o.Tap(false, f) {
 		return nil
 	}
@@ -289,6 +289,9 @@ func (k *linkKeeper) toRunner(f *wire.Frame) error {
 	k.mu.Unlock()
 	if w == nil {
 		return nil
+	}
+	if more {
+		return w.Hold(f)
 	}
 	return w.WriteFrame(f)
 }
@@ -317,7 +320,11 @@ func (k *linkKeeper) toClone(f *wire.Frame) {
 		_ = wire.NewWriter(c.Control()).WriteFrame(f)
 		return
 	}
-	if err := w.WriteFrame(f); err != nil {
+	write := w.WriteFrame
+	if f.Type == wire.TypeAck {
+		write = w.Hold // it frees memory at the node; nobody waits
+	}
+	if err := write(f); err != nil {
 		k.m.o.Log.Debug("write to the clone", "error", err)
 		_ = c.Close()
 	}

@@ -17,35 +17,49 @@ func (m *manager) readRunner(lk *linkKeeper) {
 	settled := sync.OnceFunc(func() { close(m.settled) })
 	defer settled()
 	r := wire.NewReader(m.p.Conn(), wire.ReaderConfig{})
+	var told []*wire.Frame // events, which wait while frames for the clone are there
 	for {
 		f, err := r.ReadFrame()
 		if err != nil {
 			return // the process has ended; collect knows
 		}
-		if f.Type != wire.TypeEvent {
-			if lk != nil {
-				lk.toClone(f)
+		if f.Type == wire.TypeEvent {
+			told = append(told, f)
+		} else if lk != nil {
+			lk.toClone(f)
+		}
+		if r.Buffered() >= wire.HeaderSize && len(told) < maxTold {
+			continue
+		}
+		for _, f := range told {
+			if last := m.event(f, settled); last {
+				return
 			}
-			continue
 		}
-		msg, err := f.Message()
-		if err != nil {
-			m.o.Log.Error("runner's event", "error", err)
-			continue
-		}
-		var e runner.Event
-		if err := json.Unmarshal(msg.(*wire.Event).Json, &e); err != nil {
-			m.o.Log.Error("runner's event", "error", err)
-			continue
-		}
-		if e.Ready != nil && e.Ready.Pinned != "" {
-			settled()
-		}
-		m.events <- e
-		if e.Exit != nil {
-			return
-		}
+		told = told[:0]
 	}
+}
+
+// maxTold bounds the events that wait.
+const maxTold = 64
+
+// event passes an event of the runner on. last says that none follows.
+func (m *manager) event(f *wire.Frame, settled func()) (last bool) {
+	msg, err := f.Message()
+	if err != nil {
+		m.o.Log.Error("runner's event", "error", err)
+		return false
+	}
+	var e runner.Event
+	if err := json.Unmarshal(msg.(*wire.Event).Json, &e); err != nil {
+		m.o.Log.Error("runner's event", "error", err)
+		return false
+	}
+	if e.Ready != nil && e.Ready.Pinned != "" {
+		settled()
+	}
+	m.events <- e
+	return e.Exit != nil
 }
 
 // watchEvery is how often the conditions are looked at that end offloads.

@@ -86,7 +86,7 @@ func (r *clone) read() error {
 			return err
 		}
 		if f.Type != wire.TypeEvent {
-			r.s.fromClone(r, f)
+			r.s.fromClone(r, f, fr.Buffered() >= wire.HeaderSize)
 			continue
 		}
 		m, err := f.Message()

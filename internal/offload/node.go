@@ -51,6 +51,7 @@ type Node struct {
 	hold     bool   // until Resume: the device has not said what it has
 	received uint32 // numbered frames from the device
 	sent     uint32 // numbered frames from the clone
+	owed     bool   // the clone has not answered the device's last numbered frame
 	frames   []*wire.Frame
 	pending  int64
 	graceBy  Time
@@ -131,7 +132,7 @@ func (n *Node) numbered(f *wire.Frame) []NodeAction {
 		}
 		acts = n.end("superseded by another attempt", true)
 		n.id, n.live, n.returned, n.hold = f.Attempt, true, false, false
-		n.received, n.sent = 0, 0
+		n.received, n.sent, n.owed = 0, 0, false
 	}
 	n.acknowledge(f)
 	if f.Seq <= n.received || !n.live {
@@ -140,7 +141,12 @@ func (n *Node) numbered(f *wire.Frame) []NodeAction {
 	if f.Seq != n.received+1 {
 		return append(acts, n.fail("a frame was lost on the way")...)
 	}
-	n.received = f.Seq
+	if n.owed {
+		// Nobody reads for a guest that computes: what nobody asked for would
+		// pile up here.
+		return append(acts, n.fail("a frame that nobody asked for")...)
+	}
+	n.received, n.owed = f.Seq, true
 	if !n.clone {
 		n.generation++
 		n.clone = true
@@ -209,7 +215,7 @@ func (n *Node) FromClone(now Time, generation uint64, f *wire.Frame) []NodeActio
 	if !f.Type.Sequenced() || !f.Type.FromClone() || f.Seq != n.sent+1 {
 		return n.fail("the clone broke the protocol")
 	}
-	n.sent = f.Seq
+	n.sent, n.owed = f.Seq, false
 	n.returned = f.Type == wire.TypeReturn
 	n.frames = append(n.frames, f)
 	n.account(int64(f.Size()))

@@ -29,8 +29,9 @@ type live struct {
 	change    *pagestate.Change
 	staged    *stage.Staged
 	committed *stage.Committed
-	undo      error // what the undoing of a failed commit left to the next start
-	state     wasi.State
+	undo      error       // what the undoing of a failed commit left to the next start
+	wasi      []byte      // the state that the call began with, encoded
+	state     *wasi.State // the result's; nil: the same
 
 	up, down int64 // bytes of frames
 	end      offload.DeviceAction
@@ -40,6 +41,9 @@ type live struct {
 // result is committed or the call is to run on the device.
 func (r *deviceRun) offloadCall(c *rewrite.Candidate, args, results []uint64, reason string) rewrite.Status {
 	began := time.Now()
+	r.pipe.attend()
+	defer r.pipe.rest()
+	defer collect()
 	report := Call{Function: c.Name, Index: c.Index, Where: siteClone, Reason: reason, Attempts: 1}
 	end, err := r.attemptCall(c, args)
 	took := time.Since(began)
@@ -111,12 +115,13 @@ func (r *deviceRun) attemptCall(c *rewrite.Candidate, args []uint64) (offload.De
 	r.live = live{cand: c, memory: r.resultMemory(c)}
 	r.live.server = r.newServer()
 	state := r.g.sys.Capture()
+	r.live.wasi = state.Encode()
 	real, _ := r.local.Now(wasi.ClockRealtime)
 	mono, _ := r.local.Now(wasi.ClockMonotonic)
 	r.pipe.drop()
 	acts, err := r.machine.Begin(r.now(), offload.CallSpec{
 		Site: siteClone, Function: c.Index, Args: values(c.Sig.Params, args),
-		Globals: r.g.readGlobals(), WASI: state.Encode(),
+		Globals: r.g.readGlobals(), WASI: r.live.wasi,
 		Real: real, Mono: mono, MemoryMax: r.conf.MaxPages, Memory: r.live.memory,
 	})
 	if err != nil {
@@ -287,7 +292,12 @@ func (r *deviceRun) send(s offload.Send) []offload.DeviceAction {
 		return r.machine.Abandon(err.Error())
 	}
 	r.live.up += int64(f.Size())
-	if err := r.pipe.w.WriteFrame(f); err != nil {
+	if f.Type == wire.TypeAck {
+		err = r.pipe.w.Hold(f) // it frees memory at the node; nobody waits
+	} else {
+		err = r.pipe.w.WriteFrame(f)
+	}
+	if err != nil {
 		return r.machine.LinkLost(r.now())
 	}
 	return nil

@@ -20,21 +20,24 @@ import (
 // cloneRun is a runner on a node: calls of one run of one device arrive and
 // their results leave.
 //
-// The guest's goroutine carries out what touches memory (work); another reads
-// frames, a third lets held back output go while a call runs. All drive
-// the one machine under mu.
+// The guest's goroutine does nearly everything: it reads frames, carries out
+// what touches memory, runs calls, and while a call waits for the device reads
+// the answer. Nothing arrives for a guest that computes: the node ends a runner
+// rather than tell it to stop. Another goroutine lets held back output go while
+// the guest computes. Both drive the one machine under mu.
 type cloneRun struct {
 	g         *guest
 	conf      guestConfig
 	constants []Constant
+	r         *wire.Reader // of the guest's goroutine
 	w         *wire.Writer
 	epoch     time.Time
 
 	mu      sync.Mutex
 	machine *offload.Clone
-	work    chan offload.CloneAction
-	answer  chan answer
-	abort   string // why the running attempt must end, once it must
+	work    []offload.CloneAction
+	answer  *answer // to the import that waits
+	abort   string  // why the running attempt must end, once it must
 
 	// Of the guest's goroutine. content is what memory holds beyond its base
 	// image: a result, or nothing known.
@@ -47,9 +50,9 @@ type cloneRun struct {
 type answer struct{ payload []byte }
 
 // runClone serves the calls of a run until its manager is gone.
-func runClone(rw io.ReadWriter, start Start, module []byte) error {
+func runClone(rw io.Reader, w *wire.Writer, start Start, module []byte) error {
 	ctx := context.Background()
-	r := newClone(rw, start)
+	r := newClone(rw, w, start)
 	began := time.Now()
 	ready, conf, err := guestSetup(start)
 	if err != nil {
@@ -66,14 +69,13 @@ func runClone(rw io.ReadWriter, start Start, module []byte) error {
 	if err := r.w.Send(head, &wire.RunReady{CompileNanos: uint64(time.Since(began))}, nil); err != nil {
 		return err
 	}
-	return r.serve(ctx, rw)
+	return r.serve(ctx)
 }
 
-func newClone(w io.Writer, start Start) *cloneRun {
+func newClone(from io.Reader, w *wire.Writer, start Start) *cloneRun {
 	return &cloneRun{
-		w: wire.NewWriter(w), epoch: time.Now(), constants: start.Constants,
+		r: wire.NewReader(from, wire.ReaderConfig{}), w: w, epoch: time.Now(), constants: start.Constants,
 		machine: offload.NewClone(start.Run),
-		work:    make(chan offload.CloneAction, 16), answer: make(chan answer, 1),
 	}
 }
 
@@ -99,18 +101,29 @@ func (r *cloneRun) prepare(ctx context.Context, conf guestConfig, module []byte)
 }
 
 // serve carries out calls until the manager is gone.
-func (r *cloneRun) serve(ctx context.Context, from io.Reader) error {
-	gone := make(chan error, 1)
-	go func() { gone <- r.read(wire.NewReader(from, wire.ReaderConfig{})) }()
+func (r *cloneRun) serve(ctx context.Context) error {
 	for {
-		select {
-		case act := <-r.work:
-			r.carryOut(ctx, act)
-			collect()
-		case err := <-gone:
+		if err := r.readFrame(); err != nil {
 			return err
 		}
+		for act := r.todo(); act != nil; act = r.todo() {
+			r.carryOut(ctx, act)
+			collect()
+		}
 	}
+}
+
+// todo takes what is to be done next, if anything is.
+func (r *cloneRun) todo() offload.CloneAction {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if len(r.work) == 0 {
+		return nil
+	}
+	act := r.work[0]
+	r.work[0] = nil
+	r.work = r.work[1:]
+	return act
 }
 
 // fresh replaces the instance by a new one: at image 0, or with adopt at the
@@ -132,6 +145,7 @@ func (r *cloneRun) fresh(ctx context.Context, adopt bool) error {
 		} else if err := r.g.space.SetImage(imageName(offload.Image{Kind: offload.ModuleImage})); err != nil {
 			return fmt.Errorf("note image 0: %w", err)
 		}
+		r.g.space.Park()
 	}
 	if oldInst != nil {
 		return oldInst.Close(ctx)
@@ -144,21 +158,20 @@ func (r *cloneRun) grow(size uint64) error { return growMemory(r.g, size) }
 
 func (r *cloneRun) now() offload.Time { return time.Since(r.epoch) }
 
-// read delivers frames until the manager is gone.
-func (r *cloneRun) read(fr *wire.Reader) error {
-	for {
-		f, err := fr.ReadFrame()
-		if err != nil {
-			return err
-		}
-		m, err := f.Message()
-		if err != nil {
-			return err
-		}
-		r.mu.Lock()
-		r.do(r.machine.Frame(r.now(), f.Header, m, f.Body))
-		r.mu.Unlock()
+// readFrame waits for a frame and gives it to the machine.
+func (r *cloneRun) readFrame() error {
+	f, err := r.r.ReadFrame()
+	if err != nil {
+		return err
 	}
+	m, err := f.Message()
+	if err != nil {
+		return err
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.do(r.machine.Frame(r.now(), f.Header, m, f.Body))
+	return nil
 }
 
 // tick lets held back output go while the guest computes, until done.
@@ -189,7 +202,7 @@ func (r *cloneRun) do(acts []offload.CloneAction) {
 			}
 			r.send(act, nil)
 		case offload.Answer:
-			r.answer <- answer{payload: act.Payload}
+			r.answer = &answer{payload: act.Payload}
 		case offload.Abort:
 			if r.abort == "" {
 				r.abort = act.Reason
@@ -198,14 +211,22 @@ func (r *cloneRun) do(acts []offload.CloneAction) {
 			// The base is the entry image and the content the result: nothing
 			// else is held.
 		case offload.Apply, offload.CompareHashes, offload.Start, offload.Rollback:
-			r.work <- act
+			r.work = append(r.work, act)
 		}
 	}
 }
 
 func (r *cloneRun) send(s offload.Send, body []byte) {
-	// A manager that is gone is noticed by read.
-	_ = r.w.Send(s.Header, s.Msg, body)
+	f, err := wire.NewFrame(s.Header, s.Msg, body)
+	if err != nil {
+		return
+	}
+	// A manager that is gone is noticed by readFrame.
+	if f.Type == wire.TypeApplied {
+		_ = r.w.Hold(f) // often the Return follows at once
+		return
+	}
+	_ = r.w.WriteFrame(f)
 }
 
 // carryOut does what touches memory, on the guest's goroutine.
@@ -330,10 +351,7 @@ type attempt struct {
 // run runs the call and reports its end.
 func (r *cloneRun) run(ctx context.Context, s offload.Start) {
 	r.mu.Lock()
-	r.abort = ""
-	for len(r.answer) > 0 {
-		<-r.answer
-	}
+	r.abort, r.answer = "", nil
 	r.mu.Unlock()
 	began := time.Now()
 	done := make(chan struct{})
@@ -421,6 +439,10 @@ func (r *cloneRun) call(ctx context.Context, c *wire.Call) (*wire.Return, error)
 	}
 	stack := make([]uint64, max(len(typ.Params), len(typ.Results)))
 	copy(stack, c.Args)
+	if s := r.g.space; s != nil {
+		s.Unpark()
+		defer s.Park()
+	}
 	err := fn.Call(ctx, stack)
 	ret := &wire.Return{Outcome: wire.Outcome_OUTCOME_RETURNED}
 	var exit *engine.Exit

@@ -14,6 +14,7 @@ import (
 	"github.com/clonecloud/clonecloud/internal/offload"
 	"github.com/clonecloud/clonecloud/internal/rewrite"
 	"github.com/clonecloud/clonecloud/internal/wasi"
+	"github.com/clonecloud/clonecloud/internal/wire"
 )
 
 // deviceRun is a guest on the device. Everything in it belongs to the guest's
@@ -46,9 +47,9 @@ type deviceRun struct {
 }
 
 // runDevice runs a guest to its end and returns what to report.
-func runDevice(rw io.ReadWriter, start Start, module []byte) Exit {
+func runDevice(rw io.Reader, w *wire.Writer, start Start, module []byte) Exit {
 	ctx := context.Background()
-	r := &deviceRun{start: start, pipe: newPipe(rw, exitLost), epoch: time.Now()}
+	r := &deviceRun{start: start, pipe: newPipe(rw, w, exitLost), epoch: time.Now()}
 	err := r.run(ctx, module)
 	if r.local != nil {
 		r.local.CloseAll()
@@ -186,6 +187,8 @@ func (r *deviceRun) arm() error {
 // awaitLink waits until the clone is ready for calls. The manager ends this
 // process if that is never.
 func (r *deviceRun) awaitLink() {
+	r.pipe.attend()
+	defer r.pipe.rest()
 	for {
 		if link, changes := r.pipe.linkState(); link.Up {
 			r.follow(link, changes)

@@ -156,7 +156,7 @@ func (gr *ground) instantiate(code []byte, others map[string]*linked) (*linked, 
 	in.end, in.remote.Run = far, id
 	in.deviceRun = &deviceRun{
 		start: Start{Run: id, MaxPages: gr.conf.MaxPages}, g: g, conf: gr.conf,
-		pipe: newPipe(near, func() {}), epoch: time.Now(),
+		pipe: newPipe(near, wire.NewWriter(near), func() {}), epoch: time.Now(),
 		machine: offload.NewDevice(id, offload.DeviceConfig{}),
 		local:   wasi.NewLocal(nil, io.Discard, io.Discard),
 	}
@@ -260,13 +260,13 @@ func (in *linked) link(g *guest, others map[string]*linked) error {
 
 // startClone starts the clone at the other end of the pipe.
 func (in *linked) startClone() {
-	clone := newClone(in.end, in.remote)
+	clone := newClone(in.end, wire.NewWriter(in.end), in.remote)
 	if err := clone.prepare(in.gr.ctx, in.gr.conf, in.code); err != nil {
 		in.gr.tb.Fatalf("the clone cannot take a module that moves: %v", err)
 	}
 	in.done = make(chan error, 1)
 	go func() {
-		err := clone.serve(in.gr.ctx, in.end)
+		err := clone.serve(in.gr.ctx)
 		if cerr := clone.g.room.eng.Close(in.gr.ctx); cerr != nil {
 			err = cerr
 		}

@@ -57,6 +57,10 @@ func (r *deviceRun) entered(k int, args, results []uint64) rewrite.Status {
 		return rewrite.Local // bound to a log, about to trap, or not one of ours
 	}
 	c := &r.g.out.Candidates[k]
+	if s := r.g.space; s != nil {
+		s.Park()
+		defer s.Unpark()
+	}
 	link, changes := r.pipe.linkState()
 	r.follow(link, changes)
 	where, reason, watch := r.decide.choose(k, link, r.heldBytes)

@@ -8,6 +8,7 @@ import (
 	"io"
 	"net"
 	"sync"
+	"time"
 
 	"google.golang.org/protobuf/proto"
 )
@@ -102,32 +103,38 @@ const joinLimit = 64 * kib
 // Writer writes frames to a stream. Its methods may be called from several
 // goroutines; frames never interleave.
 type Writer struct {
-	mu  sync.Mutex
-	w   io.Writer
-	buf []byte
+	mu    sync.Mutex
+	w     io.Writer
+	buf   []byte // the first held bytes are frames that wait
+	held  int
+	armed bool // timer is running
+	timer *time.Timer
+	err   error // of a write that nobody waited for
 }
+
+// HoldTime is how long a frame that was held may wait.
+const HoldTime = 2 * time.Millisecond
 
 // NewWriter returns a Writer. Where w can gather (a *net.TCPConn or
 // *net.UnixConn), a large frame is one writev.
 func NewWriter(w io.Writer) *Writer { return &Writer{w: w} }
 
-// WriteFrame writes f: a small frame by one Write, a large one without
-// copying its body. f.MetaLen and f.BodyLen are set from the parts. After an
-// error the stream is of no more use.
+// WriteFrame writes f, after what is held: a small frame by one Write, a large
+// one without copying its body. f.MetaLen and f.BodyLen are set from the parts.
+// After an error the stream is of no more use.
 func (w *Writer) WriteFrame(f *Frame) error {
-	h := f.Header
-	if uint64(len(f.Meta)) >= MaxMemory || uint64(len(f.Body)) >= MaxMemory {
-		return fmt.Errorf("wire: %v is larger than a frame can be", h.Type)
-	}
-	h.MetaLen, h.BodyLen = uint32(len(f.Meta)), uint32(len(f.Body))
-	if err := h.check(MaxBody); err != nil {
-		return fmt.Errorf("wire: refusing to write: %w", err)
+	h, err := outgoing(f)
+	if err != nil {
+		return err
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.buf = appendHeader(w.buf[:0], &h, f.Meta)
-	var err error
-	if f.Size() <= joinLimit {
+	if w.err != nil {
+		return w.err
+	}
+	w.buf = appendHeader(w.buf[:w.held], &h, f.Meta)
+	w.held = 0
+	if len(w.buf)+len(f.Meta)+len(f.Body) <= joinLimit {
 		w.buf = append(append(w.buf, f.Meta...), f.Body...)
 		_, err = w.w.Write(w.buf)
 	} else {
@@ -138,6 +145,72 @@ func (w *Writer) WriteFrame(f *Frame) error {
 		return fmt.Errorf("wire: write %v: %w", h.Type, err)
 	}
 	return nil
+}
+
+// Hold writes f together with the next frame, or after HoldTime: for a small
+// frame that nobody waits for, as each write wakes the process that reads it.
+// The order of frames stays. An error of the delayed write is the next call's.
+func (w *Writer) Hold(f *Frame) error {
+	if f.Size() > holdLimit {
+		return w.WriteFrame(f)
+	}
+	h, err := outgoing(f)
+	if err != nil {
+		return err
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.err != nil {
+		return w.err
+	}
+	w.buf = append(append(appendHeader(w.buf[:w.held], &h, f.Meta), f.Meta...), f.Body...)
+	if w.held = len(w.buf); w.held > holdLimit {
+		w.flush()
+		return w.err
+	}
+	if !w.armed {
+		w.armed = true
+		if w.timer == nil {
+			w.timer = time.AfterFunc(HoldTime, w.expire)
+		} else {
+			w.timer.Reset(HoldTime)
+		}
+	}
+	return nil
+}
+
+// holdLimit is the size up to which a frame is held, and of all that are.
+const holdLimit = 8 * kib
+
+func (w *Writer) expire() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.armed = false
+	w.flush()
+}
+
+// flush writes what is held. mu is held.
+func (w *Writer) flush() {
+	if w.held == 0 || w.err != nil {
+		return
+	}
+	if _, err := w.w.Write(w.buf[:w.held]); err != nil {
+		w.err = fmt.Errorf("wire: write held frames: %w", err)
+	}
+	w.held = 0
+}
+
+// outgoing checks a frame that is to be written and returns its header.
+func outgoing(f *Frame) (Header, error) {
+	h := f.Header
+	if uint64(len(f.Meta)) >= MaxMemory || uint64(len(f.Body)) >= MaxMemory {
+		return h, fmt.Errorf("wire: %v is larger than a frame can be", h.Type)
+	}
+	h.MetaLen, h.BodyLen = uint32(len(f.Meta)), uint32(len(f.Body))
+	if err := h.check(MaxBody); err != nil {
+		return h, fmt.Errorf("wire: refusing to write: %w", err)
+	}
+	return h, nil
 }
 
 // Send encodes msg and writes the frame.
