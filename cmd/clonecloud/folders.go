@@ -103,4 +103,3 @@ func within(path, folder string) bool {
 	path, folder = strings.Trim(path, "/"), strings.Trim(folder, "/")
 	return folder == "" || folder == "." || path == folder || strings.HasPrefix(path, folder+"/")
 }
-

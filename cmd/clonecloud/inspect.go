@@ -19,7 +19,7 @@ import (
 type inspectCmd struct {
 	JSON bool   `help:"Print JSON."`
 	All  bool   `help:"List every function, not the candidates alone."`
-	App  string `arg:"" help:"The application."`
+	App  string `arg:"" name:"APP.wasm" help:"The application."`
 }
 
 // inspection is what inspect prints with --json.

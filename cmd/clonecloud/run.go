@@ -35,7 +35,7 @@ type runCmd struct {
 	TimeLimit   time.Duration `placeholder:"D" help:"End the program after this time, such as 30s."`
 	Runner      string        `hidden:"" env:"CLONECLOUD_RUNNER" help:"Command that starts a runner, such as an emulator and a binary."`
 
-	App []string `arg:"" passthrough:"" help:"The application, a WebAssembly module for WASI preview 1, and its arguments."`
+	App []string `arg:"" name:"APP.wasm" passthrough:"" help:"The application, a WebAssembly module for WASI preview 1, and its arguments."`
 }
 
 func (*runCmd) usage() string { return "[FLAGS] APP.wasm [ARGS...]" }
@@ -152,6 +152,9 @@ func (c *runCmd) clone(a *app) (*identity.Peer, error) {
 	}
 	if !strings.HasPrefix(c.Clone, "clonecloud:") {
 		p, err := store.Find(c.Clone)
+		if errors.Is(err, identity.ErrAmbiguous) {
+			return nil, usage("--clone %s: %w", c.Clone, err)
+		}
 		if err != nil {
 			return nil, exitCode{exitNotPaired, withHint(fmt.Errorf("--clone %s: %w", c.Clone, err), "clonecloud pair URL, with the URL that `clonecloud serve` prints")}
 		}
@@ -183,7 +186,7 @@ func readModule(name string) ([]byte, error) {
 	defer f.Close()
 	data, err := io.ReadAll(io.LimitReader(f, wire.MaxModule+1))
 	if err != nil {
-		return nil, exitCode{exitUsage, fmt.Errorf("read application: %w", err)}
+		return nil, exitCode{exitUsage, withHint(fmt.Errorf("read application: %w", err), "give the path of a .wasm file")}
 	}
 	if len(data) > wire.MaxModule {
 		return nil, exitCode{exitUnsupported, fmt.Errorf("%s is larger than %d MB, the largest module that runs here", name, wire.MaxModule>>20)}

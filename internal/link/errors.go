@@ -19,6 +19,18 @@ func (e *hinted) Error() string { return e.text }
 // Hint says what to do about it.
 func (e *hinted) Hint() string { return e.hint }
 
+// advised is an error with what to do about it.
+type advised struct {
+	error
+	hint string
+}
+
+// Hint says what to do about it.
+func (a advised) Hint() string  { return a.hint }
+func (a advised) Unwrap() error { return a.error }
+
+func advise(err error, hint string) error { return advised{err, hint} }
+
 // Errors that a caller branches on. Those that reach a person say what to do.
 var (
 	// ErrNotPaired: the peer answered, and does not list us.
