@@ -48,12 +48,32 @@ func (w which) String() string {
 	return [...]string{"nothing armed", "calls from outside", "calls from inside"}[w]
 }
 
+// engines are those of a device and of its clones.
+type engines struct{ device, clone engine.Kind }
+
+func (e engines) String() string { return fmt.Sprintf("device %v, clone %v", e.device, e.clone) }
+
+// pairsToTest gives the usual pair of engines, and nightly all that occur.
+func pairsToTest(t *testing.T) []engines {
+	interpreters := engines{engine.Interpreter, engine.Interpreter}
+	if k, why := engine.DefaultKind(); k != engine.Compiler {
+		t.Log(why)
+		return []engines{interpreters}
+	}
+	pairs := []engines{{engine.Compiler, engine.Compiler}}
+	if nightly {
+		pairs = append(pairs, engines{engine.Interpreter, engine.Compiler}, interpreters)
+	}
+	return pairs
+}
+
 // ground is where instances of a test live: one engine for the device's, so that
 // they can import from each other, and a clone for each that needs one.
 type ground struct {
 	tb    testing.TB
 	ctx   context.Context
 	conf  guestConfig
+	there guestConfig // of the clones
 	room  *room
 	which which
 	stats stats
@@ -94,12 +114,14 @@ func (s *stats) String() string {
 		s.supported, s.unsupported, s.functions, s.offloaded, s.committed, s.local, s.pinned)
 }
 
-func newGround(tb testing.TB, kind engine.Kind, w which) *ground {
+func newGround(tb testing.TB, e engines, w which) *ground {
 	tb.Helper()
 	gr := &ground{tb: tb, ctx: context.Background(), which: w, conf: guestConfig{
-		Kind: kind, Tracker: tracker(), MaxPages: engine.DefaultMaxMemoryPages,
+		Kind: e.device, Tracker: tracker(), MaxPages: engine.DefaultMaxMemoryPages,
 		Warn: func(err error) { tb.Errorf("warning: %v", err) },
 	}}
+	gr.there = gr.conf
+	gr.there.Kind = e.clone
 	var err error
 	if gr.room, err = newRoom(gr.ctx, gr.conf); err != nil {
 		tb.Fatal(err)
@@ -172,6 +194,9 @@ func (gr *ground) instantiate(code []byte, others map[string]*linked) (*linked, 
 		return nil, err
 	}
 	if err := g.instantiate(gr.ctx); err != nil {
+		if trap := (*engine.Trap)(nil); errors.As(err, &trap) && g.out == nil && g.module.HasStart {
+			err = &startError{g.module.Start, err} // the engine ran the start section
+		}
 		return nil, err
 	}
 	if err := in.arm(); err != nil {
@@ -182,7 +207,6 @@ func (gr *ground) instantiate(code []byte, others map[string]*linked) (*linked, 
 			return nil, &startError{g.module.Start, err}
 		}
 	}
-	gr.count(g)
 	return in, nil
 }
 
@@ -198,6 +222,7 @@ func (e *startError) Error() string {
 
 func (e *startError) Unwrap() error { return e.err }
 
+// count adds a module to the statistics.
 func (gr *ground) count(g *guest) {
 	switch {
 	case len(g.module.Bodies) == 0:
@@ -261,7 +286,7 @@ func (in *linked) link(g *guest, others map[string]*linked) error {
 // startClone starts the clone at the other end of the pipe.
 func (in *linked) startClone() {
 	clone := newClone(in.end, wire.NewWriter(in.end), in.remote)
-	if err := clone.prepare(in.gr.ctx, in.gr.conf, in.code); err != nil {
+	if err := clone.prepare(in.gr.ctx, in.gr.there, in.code); err != nil {
 		in.gr.tb.Fatalf("the clone cannot take a module that moves: %v", err)
 	}
 	in.done = make(chan error, 1)
