@@ -75,8 +75,9 @@ type Options struct {
 	// the clone or from it; it may hold the frame up, or drop it.
 	Net *shape.Control
 	Tap func(toClone bool, f *wire.Frame) (pass bool)
-	// HashMemory asks for Exit.Memory.
-	HashMemory bool
+	// HashMemory asks for Exit.Memory; MaxOffloads bounds the calls that move.
+	HashMemory  bool
+	MaxOffloads int
 	// OnEvent, if set, hears what the runner tells, as it happens.
 	OnEvent func(runner.Event)
 }
@@ -294,7 +295,7 @@ func (m *manager) start() runner.Start {
 		Role: runner.RoleDevice, Run: m.run, App: m.o.App, Args: m.o.Args, Env: m.o.Env, Dirs: m.o.Dirs,
 		Engine: m.o.Engine, CacheDir: filepath.Join(m.o.Home, "compiled"),
 		StateDir: commitsDir(m.o.Home), MaxPages: m.o.MaxPages,
-		Where: m.o.Where, Offload: m.o.Offload, Only: m.o.Only, HashMemory: m.o.HashMemory,
+		Where: m.o.Where, Offload: m.o.Offload, Only: m.o.Only, HashMemory: m.o.HashMemory, MaxOffloads: m.o.MaxOffloads,
 	}
 }
 

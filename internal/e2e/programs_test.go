@@ -5,6 +5,7 @@ import (
 	"maps"
 	"os"
 	"strconv"
+	"strings"
 	"testing"
 
 	"github.com/clonecloud/clonecloud/internal/callgraph"
@@ -36,7 +37,9 @@ func same(t *testing.T, p *testprogs.Program, local, remote *Outcome) {
 	if !maps.Equal(local.Files, remote.Files) {
 		t.Errorf("files differ:\nlocal: %q\noffloaded: %q", local.Files, remote.Files)
 	}
-	if p.Deterministic && !bytes.Equal(local.Exit.Memory, remote.Exit.Memory) {
+	// Where a stack overflows depends on the stubs that are on it (PROTOCOL rule 5).
+	overflow := strings.Contains(local.Exit.Error, "stack overflow")
+	if p.Deterministic && !overflow && !bytes.Equal(local.Exit.Memory, remote.Exit.Memory) {
 		t.Errorf("final memory differs")
 	}
 }

@@ -34,6 +34,7 @@ type deviceRun struct {
 
 	entry     string // the export that runs now
 	last      bool   // nothing runs after it
+	offloads  int    // calls that were to move
 	outermost bool   // no stub has been entered since it was called
 
 	watch []watched // calls that run here and whose exit is reported
@@ -143,7 +144,7 @@ func (r *deviceRun) run(ctx context.Context, module []byte) error {
 	ready.Cached, ready.Pinned = r.g.compiled.Cached(), r.g.pinned
 	ready.Compile = time.Since(began).Seconds()
 	r.pipe.tell(Event{Ready: ready})
-	if r.offloads() {
+	if r.mayOffload() {
 		if err := r.arm(); err != nil {
 			return err
 		}
@@ -162,8 +163,8 @@ func isDivergence(err error) bool {
 	return errors.As(err, &ours) || errors.As(err, &log) || errors.As(err, &entry)
 }
 
-// offloads reports whether this run may offload at all.
-func (r *deviceRun) offloads() bool { return r.g.out != nil && r.start.Where != "device" }
+// mayOffload reports whether this run may offload at all.
+func (r *deviceRun) mayOffload() bool { return r.g.out != nil && r.start.Where != "device" }
 
 // arm makes image 0 the base, and every stub ask.
 func (r *deviceRun) arm() error {

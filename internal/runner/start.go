@@ -36,6 +36,9 @@ type Start struct {
 	Only    []string // if any: offer exactly these functions
 	// Constants are the values of globals that the module imports (clone role).
 	Constants []Constant
+	// MaxOffloads, if not 0, is how many calls may be offloaded in all, for tests
+	// of functions that are called millions of times.
+	MaxOffloads int
 	// HashMemory asks for the hash of the guest's final memory, for tests.
 	HashMemory bool
 	// Redial is how long an attempt waits for a lost link, in seconds; 0 is

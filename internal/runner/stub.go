@@ -56,6 +56,9 @@ func (r *deviceRun) entered(k int, args, results []uint64) rewrite.Status {
 	if r.rerun != nil || r.doomed > 0 || k >= len(r.g.out.Candidates) {
 		return rewrite.Local // bound to a log, about to trap, or not one of ours
 	}
+	if most := r.start.MaxOffloads; most > 0 && r.offloads == most {
+		return rewrite.Local
+	}
 	c := &r.g.out.Candidates[k]
 	if s := r.g.space; s != nil {
 		s.Park()
@@ -66,6 +69,7 @@ func (r *deviceRun) entered(k int, args, results []uint64) rewrite.Status {
 	where, reason, watch := r.decide.choose(k, link, r.heldBytes)
 	if where == siteClone {
 		defer func() { r.outermost = false }()
+		r.offloads++
 		return r.offloadCall(c, args, results, reason)
 	}
 	r.outermost = false
