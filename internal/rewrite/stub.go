@@ -31,6 +31,10 @@ const (
 // StubSuffix ends the name that a stub has in backtraces.
 const StubSuffix = ".cc_stub"
 
+// BodySuffix ends the name of a body that was moved to make room for a stub,
+// which has the name itself and stands below it in backtraces.
+const BodySuffix = ".cc_orig"
+
 // appendType gives the index of a function type that is appended once.
 func (e *editor) appendType(t wasmbin.FuncType) uint32 {
 	if e.typeIndex == nil {
@@ -157,7 +161,7 @@ func (e *editor) candidate(c *Candidate) {
 		original = e.appendEntry(typ, e.m.Bytes[body.Entry:body.End])
 		e.stubs[c.Index] = sized(e.stub(c, original))
 		if name != "" {
-			e.names = append(e.names, funcName{original, name + ".cc_orig"})
+			e.names = append(e.names, funcName{original, name + BodySuffix})
 		}
 	}
 	c.Export = e.export("o"+strconv.Itoa(c.K), wasmbin.KindFunc, original)

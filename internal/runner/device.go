@@ -100,8 +100,10 @@ func exitOf(err error) Exit {
 // frameOfGuest is a line of a backtrace as the program's author knows it:
 // without our stubs and without the name of a module that has none.
 func frameOfGuest(line string) string {
-	if strings.Contains(line, rewrite.StubSuffix+"(") {
-		return ""
+	for _, ours := range []string{rewrite.StubSuffix, rewrite.BodySuffix} {
+		if strings.Contains(line, ours+"(") {
+			return ""
+		}
 	}
 	return strings.TrimPrefix(line, ".")
 }
