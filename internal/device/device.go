@@ -121,12 +121,13 @@ func (o *Options) populate() {
 
 // Run runs a program to its end. An error means that it never began.
 func Run(ctx context.Context, o Options) (*Result, error) {
+	tapped := o.Tap != nil
 	o.populate()
 	store, err := identity.OpenStore(o.Home)
 	if err != nil {
 		return nil, err
 	}
-	m := &manager{o: o, store: store, sum: sha256.Sum256(o.Module), began: time.Now(), events: make(chan runner.Event, 16), settled: make(chan struct{})}
+	m := &manager{o: o, tapped: tapped, store: store, sum: sha256.Sum256(o.Module), began: time.Now(), events: make(chan runner.Event, 16), settled: make(chan struct{})}
 	if _, err := rand.Read(m.run[:]); err != nil {
 		return nil, fmt.Errorf("name the run: %w", err)
 	}
@@ -151,6 +152,7 @@ func Run(ctx context.Context, o Options) (*Result, error) {
 // manager is one run in progress.
 type manager struct {
 	o      Options
+	tapped bool // Options.Tap was given: it sees whole frames
 	store  *identity.Store
 	sum    [sha256.Size]byte
 	run    wire.ID

@@ -37,6 +37,8 @@ type deviceRun struct {
 	watch []watched // calls that run here and whose exit is reported
 	live  live      // the attempt in progress
 	rerun *rerun    // bound by an import log; nil mostly
+
+	deltaBuf []byte // memory of live.delta, used again
 }
 
 // runDevice runs a guest to its end and returns what to report.
