@@ -132,8 +132,12 @@ func (o *Options) populate() {
 
 // Run runs a program to its end. An error means that it never began.
 func Run(ctx context.Context, o Options) (*Result, error) {
+	tapped := o.Tap != nil
 	o.populate()
-	m := &manager{o: o, sum: sha256.Sum256(o.Module), began: time.Now(), events: make(chan runner.Event, 16), settled: make(chan struct{})}
+	m := &manager{
+		o: o, tapped: tapped, sum: sha256.Sum256(o.Module), began: time.Now(),
+		events: make(chan runner.Event, 16), settled: make(chan struct{}),
+	}
 	if _, err := rand.Read(m.run[:]); err != nil {
 		return nil, fmt.Errorf("name the run: %w", err)
 	}
@@ -179,6 +183,7 @@ func (m *manager) prepare() (lk *linkKeeper, release func(), err error) {
 // manager is one run in progress.
 type manager struct {
 	o      Options
+	tapped bool // Options.Tap was given: it sees whole frames
 	store  *identity.Store
 	sum    [sha256.Size]byte
 	run    wire.ID

@@ -296,11 +296,16 @@ func (k *linkKeeper) toRunner(f *wire.Frame, more bool) error {
 	return w.WriteFrame(f)
 }
 
-// toClone passes a frame of the runner on. A link that fails is noticed by the
-// session's reader.
-func (k *linkKeeper) toClone(f *wire.Frame) {
-	if !k.m.o.Tap(true, f) {
-		return
+// toClone passes a frame of the runner on, whose body is still to be read from
+// r; an error is r's. A link that fails is noticed by the session's reader.
+func (k *linkKeeper) toClone(f *wire.Frame, r *wire.Reader) error {
+	if k.m.tapped {
+		if err := r.ReadBody(f); err != nil {
+			return err
+		}
+		if !k.m.o.Tap(true, f) {
+			return nil
+		}
 	}
 	k.mu.Lock()
 	w, c := k.w, k.conn
@@ -313,21 +318,28 @@ func (k *linkKeeper) toClone(f *wire.Frame) {
 		}
 	}
 	k.mu.Unlock()
-	if w == nil {
-		return
-	}
-	if f.Type == wire.TypeCancel {
+	var readErr, err error
+	switch {
+	case w == nil:
+		if !k.m.tapped {
+			readErr = r.ReadBody(f)
+			f.Recycle()
+		}
+		return readErr
+	case f.Type == wire.TypeCancel:
 		_ = wire.NewWriter(c.Control()).WriteFrame(f)
-		return
+	case f.Type == wire.TypeAck:
+		err = w.Hold(f) // it frees memory at the node; nobody waits
+	case k.m.tapped:
+		err = w.WriteFrame(f)
+	default:
+		readErr, err = w.Relay(f, r)
 	}
-	write := w.WriteFrame
-	if f.Type == wire.TypeAck {
-		write = w.Hold // it frees memory at the node; nobody waits
-	}
-	if err := write(f); err != nil {
+	if err != nil {
 		k.m.o.Log.Debug("write to the clone", "error", err)
 		_ = c.Close()
 	}
+	return readErr
 }
 
 // ended notes that the runner gave an attempt up.

@@ -19,14 +19,20 @@ func (m *manager) readRunner(lk *linkKeeper) {
 	r := wire.NewReader(m.p.Conn(), wire.ReaderConfig{})
 	var told []*wire.Frame // events, which wait while frames for the clone are there
 	for {
-		f, err := r.ReadFrame()
+		f, err := r.ReadHead()
 		if err != nil {
 			return // the process has ended; collect knows
 		}
+		if f.Type == wire.TypeEvent || lk == nil {
+			err = r.ReadBody(f)
+		} else {
+			err = lk.toClone(f, r)
+		}
+		if err != nil {
+			return
+		}
 		if f.Type == wire.TypeEvent {
 			told = append(told, f)
-		} else if lk != nil {
-			lk.toClone(f)
 		}
 		if r.Buffered() >= wire.HeaderSize && len(told) < maxTold {
 			continue

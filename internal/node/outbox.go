@@ -20,6 +20,7 @@ type outbox struct {
 	queue   []*wire.Frame
 	writing bool
 	failed  error
+	recycle bool // written frames are nobody else's
 	onFail  func(error)
 }
 
@@ -84,6 +85,9 @@ func (o *outbox) drain() {
 			o.mu.Lock()
 			o.fail(err)
 			return
+		}
+		if o.recycle {
+			f.Recycle()
 		}
 	}
 }

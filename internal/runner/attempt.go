@@ -314,7 +314,8 @@ func (r *deviceRun) body(s *offload.Send) (_ []byte, err error) {
 			return nil, fmt.Errorf("memory is kept against %q, not %v", space.Image(), s.Body.Base)
 		}
 		if r.live.delta == nil {
-			r.live.delta, err = space.Diff()
+			r.live.delta, err = space.AppendDiff(r.deltaBuf[:0])
+			r.deltaBuf = r.live.delta
 		}
 		return r.live.delta, err
 	case offload.HashBody:

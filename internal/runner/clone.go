@@ -44,6 +44,9 @@ type cloneRun struct {
 	content offload.Image
 	stale   bool // memory has grown past its base: the next use needs a fresh instance
 	attempt attempt
+
+	deltaBuf []byte // of the last result's delta, used again
+	body     []byte // of the frame that is being carried out
 }
 
 // answer is what a forwarded import gets.
@@ -110,6 +113,8 @@ func (r *cloneRun) serve(ctx context.Context) error {
 			r.carryOut(ctx, act)
 			collect()
 		}
+		wire.RecycleBody(r.body) // the machine lets go of it when it is applied
+		r.body = nil
 	}
 }
 
@@ -171,6 +176,9 @@ func (r *cloneRun) readFrame() error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.do(r.machine.Frame(r.now(), f.Header, m, f.Body))
+	if f.Body != nil {
+		r.body = f.Body
+	}
 	return nil
 }
 
@@ -364,10 +372,11 @@ func (r *cloneRun) run(ctx context.Context, s offload.Start) {
 	ret.ComputeNanos = uint64(time.Since(began))
 	var body []byte
 	if r.g.space != nil && memoryWanted(s.Call, ret) {
-		if body, err = r.g.space.Diff(); err != nil {
+		if body, err = r.g.space.AppendDiff(r.deltaBuf[:0]); err != nil {
 			ret = failedReturn(fmt.Errorf("capture memory: %w", err))
 		} else {
 			r.content = offload.Image{Kind: offload.ResultImage, Attempt: s.Attempt}
+			r.deltaBuf = body
 		}
 	}
 	r.mu.Lock()

@@ -45,6 +45,8 @@ type deviceRun struct {
 	live   live            // the attempt in progress
 	told   map[string]bool // why calls could not begin, where that was reported
 	rerun  *rerun          // bound by an import log; nil mostly
+
+	deltaBuf []byte // memory of live.delta, used again
 }
 
 // runDevice runs a guest to its end and returns what to report.

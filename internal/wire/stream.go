@@ -46,6 +46,24 @@ func (r *Reader) Buffered() int { return r.br.Buffered() }
 // bytes that no peer of this protocol sends. After any error the stream is
 // of no more use. The frame owns its memory.
 func (r *Reader) ReadFrame() (*Frame, error) {
+	f, err := r.ReadHead()
+	if err != nil {
+		return nil, err
+	}
+	return f, r.ReadBody(f)
+}
+
+// ReadBody reads the body of the frame that ReadHead has returned.
+func (r *Reader) ReadBody(f *Frame) (err error) {
+	if f.Body, err = r.part(f.BodyLen); err != nil {
+		return fmt.Errorf("wire: read body of %v: %w", f.Type, err)
+	}
+	return nil
+}
+
+// ReadHead is ReadFrame without the body, which the caller must then take with
+// ReadBody, or [Writer.Relay].
+func (r *Reader) ReadHead() (*Frame, error) {
 	if _, err := io.ReadFull(r.br, r.head[:]); err != nil {
 		if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
 			return nil, err
@@ -63,10 +81,30 @@ func (r *Reader) ReadFrame() (*Frame, error) {
 	if got := crc32.Update(part, castagnoli, f.Meta); got != sum {
 		return nil, malformed("checksum %08x of %v, want %08x", got, h.Type, sum)
 	}
-	if f.Body, err = r.part(h.BodyLen); err != nil {
-		return nil, fmt.Errorf("wire: read body of %v: %w", h.Type, err)
-	}
 	return f, nil
+}
+
+// spare holds large bodies that were recycled. Memory that was never touched is
+// far slower than the network: it must be found and cleared by the kernel, in a
+// virtual machine twice.
+var spare sync.Pool // of *[]byte
+
+// recycleMin is the capacity in bytes from which recycling pays.
+const recycleMin = mib
+
+// Recycle gives the memory of a large body back for another frame. Nobody may
+// use f.Body, or what was sliced from it, any more.
+func (f *Frame) Recycle() {
+	b := f.Body
+	f.Body = nil
+	RecycleBody(b)
+}
+
+// RecycleBody is Recycle for a body without its frame.
+func RecycleBody(b []byte) {
+	if cap(b) >= recycleMin {
+		spare.Put(&b)
+	}
 }
 
 // firstStep is what is allocated on the word of a header alone; from there
@@ -78,13 +116,19 @@ func (r *Reader) part(n uint32) ([]byte, error) {
 	if n == 0 {
 		return nil, nil
 	}
+	if n >= recycleMin {
+		if b, ok := spare.Get().(*[]byte); ok && uint64(cap(*b)) >= uint64(n) {
+			buf := (*b)[:n]
+			if _, err := io.ReadFull(r.br, buf); err != nil {
+				return nil, noEOF(err)
+			}
+			return buf, nil
+		}
+	}
 	buf := make([]byte, min(uint64(n), firstStep))
 	for have := 0; ; {
 		if _, err := io.ReadFull(r.br, buf[have:]); err != nil {
-			if errors.Is(err, io.EOF) {
-				err = io.ErrUnexpectedEOF
-			}
-			return nil, err
+			return nil, noEOF(err)
 		}
 		have = len(buf)
 		if uint64(have) == uint64(n) {
@@ -94,6 +138,14 @@ func (r *Reader) part(n uint32) ([]byte, error) {
 		copy(next, buf)
 		buf = next
 	}
+}
+
+// noEOF makes an end inside a frame unexpected.
+func noEOF(err error) error {
+	if errors.Is(err, io.EOF) {
+		return io.ErrUnexpectedEOF
+	}
+	return err
 }
 
 // joinLimit is the size up to which a frame is copied into one buffer, so
@@ -146,6 +198,63 @@ func (w *Writer) WriteFrame(f *Frame) error {
 	}
 	return nil
 }
+
+// Relay writes a frame whose head was read from r by ReadHead, and its body as it
+// arrives, so that neither link of the way waits for the other. All of the body
+// is taken from r even where writing fails. Which side an error is of, is told
+// apart: after one of the writer's, r can go on.
+func (w *Writer) Relay(f *Frame, r *Reader) (readErr, writeErr error) {
+	if f.BodyLen <= joinLimit {
+		if err := r.ReadBody(f); err != nil {
+			return err, nil
+		}
+		return nil, w.WriteFrame(f)
+	}
+	body := io.LimitedReader{R: r.br, N: int64(f.BodyLen)}
+	writeErr = w.relay(f, &body, &readErr)
+	if readErr == nil && body.N > 0 {
+		_, readErr = io.Copy(io.Discard, &body)
+	}
+	if readErr == nil && body.N > 0 {
+		readErr = io.ErrUnexpectedEOF
+	}
+	return readErr, writeErr
+}
+
+func (w *Writer) relay(f *Frame, body *io.LimitedReader, readErr *error) error {
+	h := f.Header
+	if err := h.check(MaxBody); err != nil {
+		return fmt.Errorf("wire: refusing to write: %w", err)
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.err != nil {
+		return w.err
+	}
+	buf := make([]byte, relayBuffer)
+	w.buf = append(appendHeader(w.buf[:w.held], &h, f.Meta), f.Meta...)
+	w.held = 0
+	if _, err := w.w.Write(w.buf); err != nil {
+		w.err = fmt.Errorf("wire: write %v: %w", h.Type, err)
+		return w.err
+	}
+	for body.N > 0 {
+		n, err := body.Read(buf)
+		if err != nil {
+			*readErr = fmt.Errorf("wire: read body of %v: %w", h.Type, noEOF(err))
+			w.err = fmt.Errorf("wire: %v was cut off", h.Type) // nothing fits behind half a frame
+			return w.err
+		}
+		if _, err := w.w.Write(buf[:n]); err != nil {
+			w.err = fmt.Errorf("wire: write %v: %w", h.Type, err)
+			return w.err
+		}
+	}
+	return nil
+}
+
+// relayBuffer is what is read and written at once, in bytes.
+const relayBuffer = 256 * kib
 
 // Hold writes f together with the next frame, or after HoldTime: for a small
 // frame that nobody waits for, as each write wakes the process that reads it.
