@@ -197,6 +197,14 @@ type guestConfig struct {
 
 // compile prepares the engine and the guest's code; no memory exists yet.
 func (g *guest) compile(ctx context.Context, c guestConfig) (err error) {
+	for _, m := range g.module.Memories {
+		if m.Limits.Min > c.MaxPages {
+			return &Unsupported{
+				Reason: fmt.Sprintf("it needs %d pages (%d MiB) of memory from the start, more than the %d (%d MiB) that it may have", m.Limits.Min, m.Limits.Min>>4, c.MaxPages, c.MaxPages>>4),
+				Advice: "allow more memory: --max-memory SIZE",
+			}
+		}
+	}
 	limit := uint64(c.MaxPages) * engine.PageSize
 	g.eng, err = engine.New(ctx, engine.Config{
 		Kind: c.Kind, CacheDir: c.CacheDir, MaxMemoryPages: c.MaxPages, Warn: c.Warn,
