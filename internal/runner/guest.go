@@ -238,6 +238,14 @@ func newRoom(ctx context.Context, c guestConfig) (*room, error) {
 // compile prepares the guest's code, in a room of its own unless it has one; no
 // memory exists yet.
 func (g *guest) compile(ctx context.Context, c guestConfig) (err error) {
+	for _, m := range g.module.Memories {
+		if m.Limits.Min > c.MaxPages {
+			return &Unsupported{
+				Reason: fmt.Sprintf("it needs %d pages (%d MiB) of memory from the start, more than the %d (%d MiB) that it may have", m.Limits.Min, m.Limits.Min>>4, c.MaxPages, c.MaxPages>>4),
+				Advice: "allow more memory: --max-memory SIZE",
+			}
+		}
+	}
 	if g.room == nil {
 		if g.room, err = newRoom(ctx, c); err != nil {
 			return err
