@@ -114,10 +114,10 @@ func (s *stats) String() string {
 		s.supported, s.unsupported, s.functions, s.offloaded, s.committed, s.local, s.pinned)
 }
 
-func newGround(tb testing.TB, e engines, w which) *ground {
+func newGround(tb testing.TB, e engines, w which, maxPages uint32) *ground {
 	tb.Helper()
 	gr := &ground{tb: tb, ctx: context.Background(), which: w, conf: guestConfig{
-		Kind: e.device, Tracker: tracker(), MaxPages: engine.DefaultMaxMemoryPages,
+		Kind: e.device, Tracker: tracker(), MaxPages: maxPages,
 		Warn: func(err error) { tb.Errorf("warning: %v", err) },
 	}}
 	gr.there = gr.conf
