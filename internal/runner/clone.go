@@ -29,6 +29,7 @@ type cloneRun struct {
 	constants []Constant
 	w         *wire.Writer
 	epoch     time.Time
+	rest      func() // called between pieces of work
 
 	mu      sync.Mutex
 	machine *offload.Clone
@@ -66,12 +67,13 @@ func runClone(rw io.ReadWriter, start Start, module []byte) error {
 	if err := r.w.Send(head, &wire.RunReady{CompileNanos: uint64(time.Since(began))}, nil); err != nil {
 		return err
 	}
+	r.rest = collect
 	return r.serve(ctx, rw)
 }
 
 func newClone(w io.Writer, start Start) *cloneRun {
 	return &cloneRun{
-		w: wire.NewWriter(w), epoch: time.Now(), constants: start.Constants,
+		w: wire.NewWriter(w), epoch: time.Now(), rest: func() {}, constants: start.Constants,
 		machine: offload.NewClone(start.Run),
 		work:    make(chan offload.CloneAction, 16), answer: make(chan answer, 1),
 	}
@@ -106,7 +108,7 @@ func (r *cloneRun) serve(ctx context.Context, from io.Reader) error {
 		select {
 		case act := <-r.work:
 			r.carryOut(ctx, act)
-			collect()
+			r.rest()
 		case err := <-gone:
 			return err
 		}

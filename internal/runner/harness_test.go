@@ -67,15 +67,25 @@ func pairsToTest(t *testing.T) []engines {
 	return pairs
 }
 
+// tester is what a testing.T and a rapid.T have in common.
+type tester interface {
+	Helper()
+	Error(...any)
+	Errorf(string, ...any)
+	Fatal(...any)
+}
+
 // ground is where instances of a test live: one engine for the device's, so that
 // they can import from each other, and a clone for each that needs one.
 type ground struct {
-	tb    testing.TB
+	tb    tester
 	ctx   context.Context
 	conf  guestConfig
 	there guestConfig // of the clones
 	room  *room
 	which which
+	// pick, if set, chooses the calls that move, instead of which.
+	pick  func() bool
 	stats stats
 	all   []*linked
 }
@@ -114,7 +124,7 @@ func (s *stats) String() string {
 		s.supported, s.unsupported, s.functions, s.offloaded, s.committed, s.local, s.pinned)
 }
 
-func newGround(tb testing.TB, e engines, w which, maxPages uint32) *ground {
+func newGround(tb tester, e engines, w which, maxPages uint32) *ground {
 	tb.Helper()
 	gr := &ground{tb: tb, ctx: context.Background(), which: w, conf: guestConfig{
 		Kind: e.device, Tracker: tracker(), MaxPages: maxPages,
@@ -284,10 +294,10 @@ func (in *linked) link(g *guest, others map[string]*linked) error {
 }
 
 // startClone starts the clone at the other end of the pipe.
-func (in *linked) startClone() {
+func (in *linked) startClone() error {
 	clone := newClone(in.end, in.remote)
 	if err := clone.prepare(in.gr.ctx, in.gr.there, in.code); err != nil {
-		in.gr.tb.Fatalf("the clone cannot take a module that moves: %v", err)
+		return err
 	}
 	in.done = make(chan error, 1)
 	go func() {
@@ -297,6 +307,14 @@ func (in *linked) startClone() {
 		}
 		in.done <- err
 	}()
+	return nil
+}
+
+// loseClone has the next call meet another clone, at image 0.
+func (in *linked) loseClone() {
+	in.close()
+	near, far := memPipe()
+	in.pipe, in.end, in.done = newPipe(near, func() {}), far, nil
 }
 
 func (in *linked) close() {
@@ -359,11 +377,18 @@ type mover struct {
 
 func (m *mover) choose(k int, link *wire.LinkState, dirty func() int64) (where, reason string, watch bool) {
 	in := m.in
-	if in.shared || (in.gr.which == outermost) != in.outermost {
+	here := (in.gr.which == outermost) != in.outermost
+	if in.gr.pick != nil {
+		here = !in.gr.pick()
+	}
+	if in.shared || here {
 		return siteDevice, "", false
 	}
 	if in.done == nil {
-		in.startClone()
+		if err := in.startClone(); err != nil {
+			in.gr.tb.Errorf("the clone cannot take a module that moves: %v", err)
+			return siteDevice, "", false
+		}
 	}
 	return siteClone, "", false
 }
