@@ -59,17 +59,22 @@ func (p *pipe) read(r *wire.Reader) {
 		if err != nil {
 			continue // a manager relays what a hostile peer sent: no state changes
 		}
-		p.mu.Lock()
-		if l, ok := m.(*wire.LinkState); ok {
-			p.link = l
-			p.changes++
-		}
-		p.queue = append(p.queue, frame{f.Header, m, f.Body})
-		p.mu.Unlock()
-		select {
-		case p.more <- struct{}{}:
-		default:
-		}
+		p.deliver(frame{f.Header, m, f.Body})
+	}
+}
+
+// deliver puts a frame into the queue.
+func (p *pipe) deliver(f frame) {
+	p.mu.Lock()
+	if l, ok := f.msg.(*wire.LinkState); ok {
+		p.link = l
+		p.changes++
+	}
+	p.queue = append(p.queue, f)
+	p.mu.Unlock()
+	select {
+	case p.more <- struct{}{}:
+	default:
 	}
 }
 

@@ -17,9 +17,10 @@ import (
 // TestRandomProgramsBehaveArmedAsLocally makes programs of a few functions that
 // compute, store, grow memory, set globals of every type, call each other, call a
 // host function that counts its calls, and trap; calls them in sequences; moves
-// any of the calls inside to the clone or not, at random; and loses the clone now
-// and then, so that the next one has no base. Results, traps, memory, globals and
-// the host's count are those of a program that never left.
+// any of the calls inside to the clone or not, at random; loses the clone between
+// calls, so that the next one has no base, and cuts the link within them. Results,
+// traps, memory, globals and the host's count are those of a program that never
+// left.
 func TestRandomProgramsBehaveArmedAsLocally(t *testing.T) {
 	for _, e := range pairsToTest(t) {
 		if e.device != e.clone {
@@ -42,6 +43,8 @@ func randomProgram(t *rapid.T, e engines, all *stats, lost *int) {
 	code := p.encode()
 	var ins [2]*linked
 	var counts [2]int
+	e.trackedOnDevice = rapid.SampledFrom(trackers()).Draw(t, "tracker of the device")
+	e.trackedThere = rapid.SampledFrom(trackers()).Draw(t, "tracker of the clone")
 	for i, w := range []which{nothing, outermost} {
 		gr := newGround(t, e, w, smallMemory)
 		defer gr.close()
@@ -80,9 +83,13 @@ func randomProgram(t *rapid.T, e engines, all *stats, lost *int) {
 	}
 	same("start")
 	for range rapid.IntRange(1, 10).Draw(t, "calls") {
-		if rapid.IntRange(0, 5).Draw(t, "lose") == 0 && ins[1].done != nil {
+		switch rapid.IntRange(0, 7).Draw(t, "fault") {
+		case 0:
 			ins[1].loseClone()
 			*lost++
+		case 1:
+			// A Call without pages is some 300 bytes, an Applied 80, a Return 150.
+			ins[1].cutAfter(rapid.Int64Range(0, 1500).Draw(t, "cut"))
 		}
 		f := rapid.IntRange(0, len(p.funcs)-1).Draw(t, "function")
 		var args []uint64
