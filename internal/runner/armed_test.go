@@ -230,7 +230,7 @@ type armedHost struct {
 
 func newArmedHost(t *testing.T, dir, version string, s *spectest.Script, e engines, w which) *armedHost {
 	h := &armedHost{
-		gr: newGround(t, e, w), named: map[string]*linked{},
+		gr: newGround(t, e, w, engine.DefaultMaxMemoryPages), named: map[string]*linked{},
 		files: map[string][]string{}, pinned: map[string]string{},
 	}
 	for _, c := range s.Commands {

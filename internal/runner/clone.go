@@ -32,6 +32,7 @@ type cloneRun struct {
 	r         *wire.Reader // of the guest's goroutine
 	w         *wire.Writer
 	epoch     time.Time
+	rest      func() // called between pieces of work
 
 	mu      sync.Mutex
 	machine *offload.Clone
@@ -72,12 +73,13 @@ func runClone(rw io.Reader, w *wire.Writer, start Start, module []byte) error {
 	if err := r.w.Send(head, &wire.RunReady{CompileNanos: uint64(time.Since(began))}, nil); err != nil {
 		return err
 	}
+	r.rest = collect
 	return r.serve(ctx)
 }
 
 func newClone(from io.Reader, w *wire.Writer, start Start) *cloneRun {
 	return &cloneRun{
-		r: wire.NewReader(from, wire.ReaderConfig{}), w: w, epoch: time.Now(), constants: start.Constants,
+		r: wire.NewReader(from, wire.ReaderConfig{}), w: w, epoch: time.Now(), rest: func() {}, constants: start.Constants,
 		machine: offload.NewClone(start.Run),
 	}
 }
@@ -111,7 +113,7 @@ func (r *cloneRun) serve(ctx context.Context) error {
 		}
 		for act := r.todo(); act != nil; act = r.todo() {
 			r.carryOut(ctx, act)
-			collect()
+			r.rest()
 		}
 		wire.RecycleBody(r.body) // the machine lets go of it when it is applied
 		r.body = nil

@@ -6,10 +6,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"os"
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -48,34 +50,48 @@ func (w which) String() string {
 	return [...]string{"nothing armed", "calls from outside", "calls from inside"}[w]
 }
 
-// engines are those of a device and of its clones.
-type engines struct{ device, clone engine.Kind }
+// engines are those of a device and of its clones, with how each tracks pages.
+type engines struct {
+	device, clone                 engine.Kind
+	trackedOnDevice, trackedThere pagestate.Kind
+}
 
 func (e engines) String() string { return fmt.Sprintf("device %v, clone %v", e.device, e.clone) }
 
 // pairsToTest gives the usual pair of engines, and nightly all that occur.
 func pairsToTest(t *testing.T) []engines {
-	interpreters := engines{engine.Interpreter, engine.Interpreter}
+	best := trackers()[0]
+	interpreters := engines{engine.Interpreter, engine.Interpreter, best, best}
 	if k, why := engine.DefaultKind(); k != engine.Compiler {
 		t.Log(why)
 		return []engines{interpreters}
 	}
-	pairs := []engines{{engine.Compiler, engine.Compiler}}
+	pairs := []engines{{engine.Compiler, engine.Compiler, best, best}}
 	if nightly {
-		pairs = append(pairs, engines{engine.Interpreter, engine.Compiler}, interpreters)
+		pairs = append(pairs, engines{engine.Interpreter, engine.Compiler, best, best}, interpreters)
 	}
 	return pairs
+}
+
+// tester is what a testing.T and a rapid.T have in common.
+type tester interface {
+	Helper()
+	Error(...any)
+	Errorf(string, ...any)
+	Fatal(...any)
 }
 
 // ground is where instances of a test live: one engine for the device's, so that
 // they can import from each other, and a clone for each that needs one.
 type ground struct {
-	tb    testing.TB
+	tb    tester
 	ctx   context.Context
 	conf  guestConfig
 	there guestConfig // of the clones
 	room  *room
 	which which
+	// pick, if set, chooses the calls that move, instead of which.
+	pick  func() bool
 	stats stats
 	all   []*linked
 }
@@ -114,14 +130,14 @@ func (s *stats) String() string {
 		s.supported, s.unsupported, s.functions, s.offloaded, s.committed, s.local, s.pinned)
 }
 
-func newGround(tb testing.TB, e engines, w which) *ground {
+func newGround(tb tester, e engines, w which, maxPages uint32) *ground {
 	tb.Helper()
 	gr := &ground{tb: tb, ctx: context.Background(), which: w, conf: guestConfig{
-		Kind: e.device, Tracker: tracker(), MaxPages: engine.DefaultMaxMemoryPages,
+		Kind: e.device, Tracker: e.trackedOnDevice, MaxPages: maxPages,
 		Warn: func(err error) { tb.Errorf("warning: %v", err) },
 	}}
 	gr.there = gr.conf
-	gr.there.Kind = e.clone
+	gr.there.Kind, gr.there.Tracker = e.clone, e.trackedThere
 	var err error
 	if gr.room, err = newRoom(gr.ctx, gr.conf); err != nil {
 		tb.Fatal(err)
@@ -129,9 +145,14 @@ func newGround(tb testing.TB, e engines, w which) *ground {
 	return gr
 }
 
-var tracker = sync.OnceValue(func() pagestate.Kind {
-	k, _ := pagestate.Choose()
-	return k
+// trackers are the ways to find dirty pages that work here, best first.
+var trackers = sync.OnceValue(func() (all []pagestate.Kind) {
+	for _, k := range pagestate.Kinds() {
+		if pagestate.SelfTest(k) == nil {
+			all = append(all, k)
+		}
+	}
+	return all
 })
 
 // close ends every clone and frees everything.
@@ -174,14 +195,14 @@ func (gr *ground) instantiate(code []byte, others map[string]*linked) (*linked, 
 	if _, err := rand.Read(id[:]); err != nil {
 		return nil, err
 	}
-	near, far := memPipe()
-	in.end, in.remote.Run = far, id
+	in.remote.Run = id
 	in.deviceRun = &deviceRun{
 		start: Start{Run: id, MaxPages: gr.conf.MaxPages}, g: g, conf: gr.conf,
-		pipe: newPipe(near, wire.NewWriter(near), func() {}), epoch: time.Now(),
-		machine: offload.NewDevice(id, offload.DeviceConfig{}),
+		epoch:   time.Now(),
+		machine: offload.NewDevice(id, offload.DeviceConfig{Redial: time.Nanosecond}),
 		local:   wasi.NewLocal(nil, io.Discard, io.Discard),
 	}
+	in.connect()
 	in.decide = &mover{decider: newDecider(siteClone), in: in}
 	if in.wasi, err = wasi.New(wasi.Config{Host: in.local}); err != nil {
 		return nil, err
@@ -284,10 +305,10 @@ func (in *linked) link(g *guest, others map[string]*linked) error {
 }
 
 // startClone starts the clone at the other end of the pipe.
-func (in *linked) startClone() {
+func (in *linked) startClone() error {
 	clone := newClone(in.end, wire.NewWriter(in.end), in.remote)
 	if err := clone.prepare(in.gr.ctx, in.gr.there, in.code); err != nil {
-		in.gr.tb.Fatalf("the clone cannot take a module that moves: %v", err)
+		return err
 	}
 	in.done = make(chan error, 1)
 	go func() {
@@ -297,7 +318,38 @@ func (in *linked) startClone() {
 		}
 		in.done <- err
 	}()
+	return nil
 }
+
+// connect makes a pipe to a clone that is yet to be started.
+func (in *linked) connect() {
+	near, far := memPipe()
+	var p *pipe
+	made := make(chan struct{})
+	p = newPipe(near, wire.NewWriter(near), func() {
+		<-made
+		p.deliver(frame{head: wire.Header{Type: wire.TypeLinkState}, msg: &wire.LinkState{Text: "cut"}})
+	})
+	close(made)
+	in.pipe, in.end, in.done, in.linkAt = p, far, nil, 0
+}
+
+// loseClone has the next call meet another clone, at image 0.
+func (in *linked) loseClone() {
+	in.close()
+	in.connect()
+	in.machine.LinkUp(in.now())
+}
+
+// cutAfter has the link to the present clone end when so many more bytes have
+// passed, up and down together.
+func (in *linked) cutAfter(n int64) {
+	if !in.isCut() {
+		in.end.limit.Store(n)
+	}
+}
+
+func (in *linked) isCut() bool { return in.end.limit.Load() < 0 }
 
 func (in *linked) close() {
 	if in.end != nil {
@@ -306,7 +358,7 @@ func (in *linked) close() {
 	if in.done == nil {
 		return
 	}
-	if err := <-in.done; !errors.Is(err, io.EOF) {
+	if err := <-in.done; !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF) {
 		in.gr.tb.Errorf("the clone ended: %v", err)
 	}
 }
@@ -359,11 +411,21 @@ type mover struct {
 
 func (m *mover) choose(k int, link *wire.LinkState, dirty func() int64) (where, reason string, watch bool) {
 	in := m.in
-	if in.shared || (in.gr.which == outermost) != in.outermost {
+	here := (in.gr.which == outermost) != in.outermost
+	if in.gr.pick != nil {
+		here = !in.gr.pick()
+	}
+	if in.shared || here {
 		return siteDevice, "", false
 	}
+	if in.isCut() {
+		in.loseClone()
+	}
 	if in.done == nil {
-		in.startClone()
+		if err := in.startClone(); err != nil {
+			in.gr.tb.Errorf("the clone cannot take a module that moves: %v", err)
+			return siteDevice, "", false
+		}
 	}
 	return siteClone, "", false
 }
@@ -381,6 +443,7 @@ func (m *mover) failed(k int, took time.Duration, why offload.Reason) {
 	switch {
 	case why.Why == offload.WhyAborted && strings.Contains(why.Text, "pinned: "):
 		m.in.gr.stats.pinned++
+	case why.Why == offload.WhyLink && m.in.isCut():
 	case why.Why != offload.WhyTrap:
 		m.in.gr.tb.Errorf("an attempt of function %d failed: %v", m.in.g.out.Candidates[k].Index, why)
 	}
@@ -389,13 +452,26 @@ func (m *mover) failed(k int, took time.Duration, why offload.Reason) {
 // memPipe is a connection in memory whose writes never wait.
 func memPipe() (a, b *memConn) {
 	x, y := newMemQueue(), newMemQueue()
-	return &memConn{in: x, out: y}, &memConn{in: y, out: x}
+	limit := new(atomic.Int64)
+	limit.Store(math.MaxInt64)
+	return &memConn{in: x, out: y, limit: limit}, &memConn{in: y, out: x, limit: limit}
 }
 
-type memConn struct{ in, out *memQueue }
+type memConn struct {
+	in, out *memQueue
+	limit   *atomic.Int64 // bytes that may still pass, either way
+}
 
-func (c *memConn) Read(b []byte) (int, error)  { return c.in.read(b) }
-func (c *memConn) Write(b []byte) (int, error) { return c.out.write(b) }
+func (c *memConn) Read(b []byte) (int, error) { return c.in.read(b) }
+
+func (c *memConn) Write(b []byte) (int, error) {
+	if left := c.limit.Add(-int64(len(b))); left < 0 {
+		_, _ = c.out.write(b[:max(0, int64(len(b))+left)])
+		c.Close()
+		return 0, io.ErrClosedPipe
+	}
+	return c.out.write(b)
+}
 
 // Close ends both directions.
 func (c *memConn) Close() {

@@ -152,13 +152,24 @@ func (p *pipe) read() (frame, bool) {
 	if err != nil {
 		return frame{}, false // a manager relays what a hostile peer sent: no state changes
 	}
+	p.note(m)
+	return frame{f.Header, m, f.Body}, true
+}
+
+// note remembers what a frame says about the link.
+func (p *pipe) note(m proto.Message) {
 	if l, ok := m.(*wire.LinkState); ok {
 		p.mu.Lock()
 		p.link = l
 		p.changes++
 		p.mu.Unlock()
 	}
-	return frame{f.Header, m, f.Body}, true
+}
+
+// deliver puts in a frame that did not come by the stream.
+func (p *pipe) deliver(f frame) {
+	p.note(f.msg)
+	p.enqueue(f)
 }
 
 func (p *pipe) enqueue(f frame) {
