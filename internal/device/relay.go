@@ -99,8 +99,9 @@ func watchSwitch(store *identity.Store, lk *linkKeeper) (stop func()) {
 
 // every calls f until it returns false or stop is called.
 func every(d time.Duration, f func() bool) (stop func()) {
-	done := make(chan struct{})
+	done, ended := make(chan struct{}), make(chan struct{})
 	go func() {
+		defer close(ended)
 		t := time.NewTicker(d)
 		defer t.Stop()
 		for {
@@ -114,5 +115,8 @@ func every(d time.Duration, f func() bool) (stop func()) {
 			}
 		}
 	}()
-	return func() { close(done) }
+	return func() {
+		close(done)
+		<-ended // f may be looking at what the caller is about to close
+	}
 }
