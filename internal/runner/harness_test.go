@@ -6,12 +6,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"math"
 	"os"
 	"slices"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -99,7 +97,8 @@ type ground struct {
 // stats counts over many grounds.
 type stats struct {
 	supported, unsupported int // modules that have functions of their own
-	functions              int // that may move, of all modules
+	functions              int // with a body, of all modules
+	movable                int // of these
 	offloaded              int // functions of which a call was committed
 	committed              int // calls
 	local                  map[offload.Why]int
@@ -110,6 +109,7 @@ func (s *stats) add(o *stats) {
 	s.supported += o.supported
 	s.unsupported += o.unsupported
 	s.functions += o.functions
+	s.movable += o.movable
 	s.offloaded += o.offloaded
 	s.committed += o.committed
 	s.pinned += o.pinned
@@ -126,8 +126,8 @@ func (s *stats) fell(why offload.Why, n int) {
 }
 
 func (s *stats) String() string {
-	return fmt.Sprintf("modules: %d supported, %d not; functions: %d movable, %d offloaded; calls: %d committed, run here after an attempt: %v (pinned import: %d)",
-		s.supported, s.unsupported, s.functions, s.offloaded, s.committed, s.local, s.pinned)
+	return fmt.Sprintf("modules: %d supported, %d not; functions: %d of %d movable, %d offloaded; calls: %d committed, run here after an attempt: %v (pinned import: %d)",
+		s.supported, s.unsupported, s.movable, s.functions, s.offloaded, s.committed, s.local, s.pinned)
 }
 
 func newGround(tb tester, e engines, w which, maxPages uint32) *ground {
@@ -245,13 +245,14 @@ func (e *startError) Unwrap() error { return e.err }
 
 // count adds a module to the statistics.
 func (gr *ground) count(g *guest) {
+	gr.stats.functions += len(g.module.Bodies)
 	switch {
 	case len(g.module.Bodies) == 0:
 	case g.out == nil:
 		gr.stats.unsupported++
 	default:
 		gr.stats.supported++
-		gr.stats.functions += len(g.out.Candidates)
+		gr.stats.movable += len(g.out.Candidates)
 	}
 }
 
@@ -447,81 +448,4 @@ func (m *mover) failed(k int, took time.Duration, why offload.Reason) {
 	case why.Why != offload.WhyTrap:
 		m.in.gr.tb.Errorf("an attempt of function %d failed: %v", m.in.g.out.Candidates[k].Index, why)
 	}
-}
-
-// memPipe is a connection in memory whose writes never wait.
-func memPipe() (a, b *memConn) {
-	x, y := newMemQueue(), newMemQueue()
-	limit := new(atomic.Int64)
-	limit.Store(math.MaxInt64)
-	return &memConn{in: x, out: y, limit: limit}, &memConn{in: y, out: x, limit: limit}
-}
-
-type memConn struct {
-	in, out *memQueue
-	limit   *atomic.Int64 // bytes that may still pass, either way
-}
-
-func (c *memConn) Read(b []byte) (int, error) { return c.in.read(b) }
-
-func (c *memConn) Write(b []byte) (int, error) {
-	if left := c.limit.Add(-int64(len(b))); left < 0 {
-		_, _ = c.out.write(b[:max(0, int64(len(b))+left)])
-		c.Close()
-		return 0, io.ErrClosedPipe
-	}
-	return c.out.write(b)
-}
-
-// Close ends both directions.
-func (c *memConn) Close() {
-	c.in.close()
-	c.out.close()
-}
-
-type memQueue struct {
-	mu     sync.Mutex
-	more   sync.Cond
-	bytes  []byte
-	closed bool
-}
-
-func newMemQueue() *memQueue {
-	q := &memQueue{}
-	q.more.L = &q.mu
-	return q
-}
-
-func (q *memQueue) read(b []byte) (int, error) {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	for len(q.bytes) == 0 && !q.closed {
-		q.more.Wait()
-	}
-	if len(q.bytes) == 0 {
-		return 0, io.EOF
-	}
-	n := copy(b, q.bytes)
-	if q.bytes = q.bytes[n:]; len(q.bytes) == 0 {
-		q.bytes = nil
-	}
-	return n, nil
-}
-
-func (q *memQueue) write(b []byte) (int, error) {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	if q.closed {
-		return 0, io.ErrClosedPipe
-	}
-	q.bytes = append(q.bytes, b...)
-	q.more.Signal()
-	return len(b), nil
-}
-
-func (q *memQueue) close() {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	q.closed = true
-	q.more.Broadcast()
 }

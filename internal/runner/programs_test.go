@@ -29,7 +29,13 @@ func TestRandomProgramsBehaveArmedAsLocally(t *testing.T) {
 		t.Run(e.String(), func(t *testing.T) {
 			var all stats
 			lost := 0
-			rapid.Check(t, func(t *rapid.T) { randomProgram(t, e, &all, &lost) })
+			rounds := 1 // of 100 programs
+			if nightly {
+				rounds = 100
+			}
+			for range rounds {
+				rapid.Check(t, func(t *rapid.T) { randomProgram(t, e, &all, &lost) })
+			}
 			t.Logf("%v; clones lost: %d", &all, lost)
 			if all.committed == 0 {
 				t.Error("nothing was moved")
