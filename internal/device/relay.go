@@ -15,6 +15,7 @@ import (
 // the clone.
 func (m *manager) readRunner(lk *linkKeeper) {
 	settled := sync.OnceFunc(func() { close(m.settled) })
+	willing := sync.OnceFunc(func() { close(m.willing) })
 	defer settled()
 	r := wire.NewReader(m.p.Conn(), wire.ReaderConfig{})
 	for {
@@ -40,6 +41,8 @@ func (m *manager) readRunner(lk *linkKeeper) {
 		}
 		if e.Ready != nil && e.Ready.Pinned != "" {
 			settled()
+		} else if e.Ready != nil {
+			willing()
 		}
 		m.events <- e
 		if e.Exit != nil {
