@@ -12,9 +12,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"log/slog"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 
 	"github.com/alecthomas/kong"
@@ -133,7 +135,22 @@ func run(args []string, s stdio) int {
 	if errors.Is(err, context.Canceled) && ctx.Err() != nil {
 		err = exitCode{Code: exitInterrupt}
 	}
-	return report(s.err, err)
+	return report(s.err, a.adviseHome(err))
+}
+
+// adviseHome says what to do about an error of a file in the folder of state,
+// where nothing more exact says so.
+func (a *app) adviseHome(err error) error {
+	var file *fs.PathError
+	if !errors.As(err, &file) || !strings.HasPrefix(file.Path, a.home) {
+		return err
+	}
+	advised := withDefaultHint(err, "state is kept in "+a.home+": make room there, or set CLONECLOUD_HOME to a folder that may be written")
+	var code exitCode
+	if errors.As(err, &code) {
+		return exitCode{code.Code, advised}
+	}
+	return advised
 }
 
 type parseDone struct{}

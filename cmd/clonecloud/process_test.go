@@ -30,8 +30,8 @@ type bench struct {
 	node *served
 }
 
-// binary makes this test binary answer to the command's name, once.
-var binary = sync.OnceValues(func() (string, error) {
+// testBinary makes this test binary answer to the command's name, once.
+var testBinary = sync.OnceValues(func() (string, error) {
 	self, err := os.Executable()
 	if err != nil {
 		return "", err
@@ -64,7 +64,7 @@ func newBench(t *testing.T, pair bool) *bench {
 // command is one invocation in the bench's folder.
 func (b *bench) command(args ...string) *exec.Cmd {
 	b.t.Helper()
-	path, err := binary()
+	path, err := testBinary()
 	if err != nil {
 		b.t.Fatal(err)
 	}

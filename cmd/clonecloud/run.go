@@ -184,12 +184,16 @@ func readModule(name string) ([]byte, error) {
 		return nil, exitCode{exitUsage, withHint(fmt.Errorf("open application: %w", err), "give the path of a .wasm file")}
 	}
 	defer f.Close()
+	tooLarge := exitCode{exitUnsupported, withHint(fmt.Errorf("%s is larger than %d MB, the largest module that runs here", name, wire.MaxModule>>20), "was it built with debugging information? strip it")}
+	if info, err := f.Stat(); err == nil && info.Mode().IsRegular() && info.Size() > wire.MaxModule {
+		return nil, tooLarge
+	}
 	data, err := io.ReadAll(io.LimitReader(f, wire.MaxModule+1))
 	if err != nil {
 		return nil, exitCode{exitUsage, withHint(fmt.Errorf("read application: %w", err), "give the path of a .wasm file")}
 	}
 	if len(data) > wire.MaxModule {
-		return nil, exitCode{exitUnsupported, fmt.Errorf("%s is larger than %d MB, the largest module that runs here", name, wire.MaxModule>>20)}
+		return nil, tooLarge
 	}
 	return data, nil
 }

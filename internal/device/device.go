@@ -136,7 +136,7 @@ func Run(ctx context.Context, o Options) (*Result, error) {
 	o.populate()
 	m := &manager{
 		o: o, tapped: tapped, sum: sha256.Sum256(o.Module), began: time.Now(),
-		events: make(chan runner.Event, 16), settled: make(chan struct{}),
+		events: make(chan runner.Event, 16), settled: make(chan struct{}), willing: make(chan struct{}),
 	}
 	if _, err := rand.Read(m.run[:]); err != nil {
 		return nil, fmt.Errorf("name the run: %w", err)
@@ -164,9 +164,12 @@ func (m *manager) prepare() (lk *linkKeeper, release func(), err error) {
 		return nil, release, nil
 	}
 	if m.store, err = identity.OpenStore(m.o.Home); err == nil {
-		if lk, err = m.keeper(); lk == nil {
-			return nil, release, err
-		}
+		lk, err = m.keeper()
+	}
+	if err == nil && lk == nil {
+		return nil, release, nil // no clone is to be used
+	}
+	if err == nil {
 		var free func()
 		if free, err = holdCommits(m.o.Home, m.run); err == nil {
 			return lk, free, nil
@@ -189,10 +192,11 @@ type manager struct {
 	run    wire.ID
 	began  time.Time
 	events chan runner.Event
-	// settled is closed when the runner has ended, or cannot offload.
-	settled chan struct{}
-	p       *proc.Process
-	out     *wire.Writer // to the runner
+	// settled is closed when the runner has ended, or cannot offload; willing
+	// when it can.
+	settled, willing chan struct{}
+	p                *proc.Process
+	out              *wire.Writer // to the runner
 }
 
 // keeper prepares the link, or returns nil when this run has none.
@@ -287,6 +291,17 @@ func (m *manager) awaitClone(ctx context.Context, lk *linkKeeper) error {
 		}
 	}()
 	err := lk.awaitReady(ctx, m.o.ConnectTime)
+	var refused *wire.RefusedError
+	if errors.As(err, &refused) && refused.Code == wire.RefuseCode_REFUSE_MODULE {
+		// The runner here finds the same soon, if it is about the module itself.
+		select {
+		case <-m.settled:
+			return nil
+		case <-m.willing:
+		case <-ctx.Done():
+			err = context.Cause(ctx)
+		}
+	}
 	if errors.Is(err, errSettled) {
 		return nil
 	}

@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -33,7 +34,8 @@ type linkKeeper struct {
 	w        *wire.Writer
 	up       bool // the clone is ready
 	attempt  wire.ID
-	fatal    error // why dialling again is of no use
+	hopeless []error // by clone: why dialling it again is of no use; nil: it may be
+	fatal    error   // why dialling any of them is
 	lastErr  error
 	failures int           // connections that came to nothing
 	changed  chan struct{} // closed and replaced when up, fatal or lastErr changes
@@ -44,7 +46,7 @@ type linkKeeper struct {
 }
 
 func newLinkKeeper(m *manager, own *identity.Identity, peers []identity.Peer) (*linkKeeper, error) {
-	k := &linkKeeper{m: m, peers: peers, changed: make(chan struct{}), module: m.o.Module, size: uint64(len(m.o.Module))}
+	k := &linkKeeper{m: m, peers: peers, changed: make(chan struct{}), module: m.o.Module, size: uint64(len(m.o.Module)), hopeless: make([]error, len(peers))}
 	k.ctx, k.stop = context.WithCancelCause(context.Background())
 	if m.o.Net != nil {
 		k.net = m.o.Net
@@ -77,9 +79,10 @@ func (k *linkKeeper) keep() {
 	pause := redialPause
 	for i := 0; k.ctx.Err() == nil; i++ {
 		was := time.Now()
-		err := k.session(k.dial[i%len(k.dial)], k.peers[i%len(k.peers)])
-		k.down(err)
-		if k.ctx.Err() != nil || (k.over() && len(k.dial) == 1) {
+		at := i % len(k.dial)
+		err := k.session(k.dial[at], k.peers[at])
+		k.down(at, err)
+		if k.ctx.Err() != nil || k.over() {
 			return
 		}
 		if time.Since(was) > time.Minute {
@@ -178,12 +181,26 @@ func (k *linkKeeper) frame(f *wire.Frame, more bool) error {
 // refusedRun is told that the run cannot go on at this clone.
 func (k *linkKeeper) refusedRun(f *wire.Frame, m *wire.Refuse) error {
 	_ = k.toRunner(f, false)
-	err := &wire.RefusedError{Code: m.Code, Text: m.Text, Hint: m.Hint}
-	switch m.Code {
-	case wire.RefuseCode_REFUSE_MODULE, wire.RefuseCode_REFUSE_LIMIT:
-		k.note(func() { k.fatal = err })
+	return &wire.RefusedError{Code: m.Code, Text: m.Text, Hint: m.Hint}
+}
+
+// hopeless returns why dialling a clone again is of no use, or nil.
+func hopeless(err error) error {
+	var refused *wire.RefusedError
+	if errors.As(err, &refused) {
+		switch refused.Code {
+		case wire.RefuseCode_REFUSE_VERSION:
+			return hinted{err, "update the older of the two: clonecloud version, on both"}
+		case wire.RefuseCode_REFUSE_MODULE, wire.RefuseCode_REFUSE_LIMIT:
+			return err
+		}
 	}
-	return err
+	for _, e := range []error{link.ErrNotPaired, link.ErrWrongPeer, link.ErrVersion} {
+		if errors.Is(err, e) {
+			return err
+		}
+	}
+	return nil
 }
 
 func (k *linkKeeper) send(h wire.Header, m proto.Message) error {
@@ -207,17 +224,13 @@ func (k *linkKeeper) ready() {
 	k.tellLink(true, "")
 }
 
-// down says that the link is gone.
-func (k *linkKeeper) down(err error) {
+// down says that the link to a clone is gone.
+func (k *linkKeeper) down(at int, err error) {
 	k.note(func() {
 		k.conn, k.w, k.up, k.lastErr = nil, nil, false, err
 		k.failures++
-		var refused *wire.RefusedError
-		if errors.As(err, &refused) && refused.Code == wire.RefuseCode_REFUSE_VERSION {
-			k.fatal = hinted{err, "update the older of the two: clonecloud version, on both"}
-		}
-		if errors.Is(err, link.ErrNotPaired) || errors.Is(err, link.ErrWrongPeer) || errors.Is(err, link.ErrVersion) {
-			k.fatal = err
+		if k.hopeless[at] = hopeless(err); !slices.Contains(k.hopeless, nil) {
+			k.fatal = k.hopeless[0]
 		}
 	})
 	if k.ctx.Err() != nil {

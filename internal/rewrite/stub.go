@@ -28,12 +28,13 @@ const (
 	blockVoid      = 0x40
 )
 
-// StubSuffix ends the name that a stub has in backtraces.
-const StubSuffix = ".cc_stub"
-
-// BodySuffix ends the name of a body that was moved to make room for a stub,
-// which has the name itself and stands below it in backtraces.
-const BodySuffix = ".cc_orig"
+// Suffixes of the names that the backtraces of a rewritten module show. A
+// candidate whose body has moved keeps its name for the stub, and its body has
+// OriginalSuffix; a stub before an export has StubSuffix.
+const (
+	StubSuffix     = ".cc_stub"
+	OriginalSuffix = ".cc_orig"
+)
 
 // appendType gives the index of a function type that is appended once.
 func (e *editor) appendType(t wasmbin.FuncType) uint32 {
@@ -161,7 +162,7 @@ func (e *editor) candidate(c *Candidate) {
 		original = e.appendEntry(typ, e.m.Bytes[body.Entry:body.End])
 		e.stubs[c.Index] = sized(e.stub(c, original))
 		if name != "" {
-			e.names = append(e.names, funcName{original, name + BodySuffix})
+			e.names = append(e.names, funcName{original, name + OriginalSuffix})
 		}
 	}
 	c.Export = e.export("o"+strconv.Itoa(c.K), wasmbin.KindFunc, original)

@@ -88,10 +88,8 @@ func exitOf(err error) Exit {
 	case errors.As(err, &trap):
 		// 128 + SIGABRT: what a shell shows for a native program that crashed.
 		e.Code, e.Error = 134, trap.Error()
-		for _, line := range trap.Backtrace {
-			if line = frameOfGuest(line); line != "" {
-				e.Error += "\n\t" + line
-			}
+		for _, line := range guestFrames(trap.Backtrace) {
+			e.Error += "\n\t" + line
 		}
 	default:
 		e.Error = err.Error()
@@ -99,15 +97,23 @@ func exitOf(err error) Exit {
 	return e
 }
 
-// frameOfGuest is a line of a backtrace as the program's author knows it:
-// without our stubs and without the name of a module that has none.
-func frameOfGuest(line string) string {
-	for _, ours := range []string{rewrite.StubSuffix, rewrite.BodySuffix} {
-		if strings.Contains(line, ours+"(") {
-			return ""
+// guestFrames is a backtrace as the program's author knows it: without our
+// stubs, and without the name of a module that has none.
+func guestFrames(trace []string) (frames []string) {
+	stub := "" // the frame that follows the body that it stands for
+	for _, line := range trace {
+		line = strings.TrimPrefix(line, ".")
+		if strings.Contains(line, rewrite.StubSuffix+"(") || line == stub {
+			stub = ""
+			continue
 		}
+		stub = ""
+		if plain := strings.Replace(line, rewrite.OriginalSuffix+"(", "(", 1); plain != line {
+			line, stub = plain, plain
+		}
+		frames = append(frames, line)
 	}
-	return strings.TrimPrefix(line, ".")
+	return frames
 }
 
 func (r *deviceRun) run(ctx context.Context, module []byte) error {

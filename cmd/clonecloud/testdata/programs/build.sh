@@ -8,6 +8,8 @@ for source in *.wat; do
 done
 object=$(mktemp)
 trap 'rm -f "$object"' EXIT
-clang --target=wasm32-wasi -O2 -Wall -Wextra -c -o "$object" steps.c
-clang --target=wasm32-wasi -Wl,--strip-debug -o steps.wasm "$object"
+for source in *.c; do
+	clang --target=wasm32-wasi -O2 -Wall -Wextra -c -o "$object" "$source"
+	clang --target=wasm32-wasi -Wl,--strip-debug -o "${source%.c}.wasm" "$object"
+done
 chmod 644 *.wasm

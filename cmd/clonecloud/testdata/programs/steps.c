@@ -21,7 +21,9 @@ int main(int argc, char **argv) {
     if (!f) { perror(argv[3]); return 1; }
     fprintf(f, "%08x\n", x);
     for (int i = 5; argc > 4 && i < 5 + atoi(argv[4]); i++) fprintf(f, "%063d\n", i);
-    if (fclose(f)) { perror("close"); return 1; }
+    int bad = fflush(f) | ferror(f);
+    if (bad) perror("write");
+    if (fclose(f) | bad) return 1;
   }
   printf("end %08x\n", x);
   return 0;
