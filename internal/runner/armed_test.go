@@ -227,8 +227,7 @@ func newPlainHost(t *testing.T, dir string, kind engine.Kind) *plainHost {
 	if kind == engine.Interpreter {
 		conf = wazero.NewRuntimeConfigInterpreter()
 	}
-	conf = conf.WithMemoryLimitPages(engine.DefaultMaxMemoryPages).
-		WithCoreFeatures(api.CoreFeaturesV2 | experimental.CoreFeaturesTailCall)
+	conf = conf.WithCoreFeatures(api.CoreFeaturesV2 | experimental.CoreFeaturesTailCall)
 	w, err := spectest.NewWazero(context.Background(), dir, conf)
 	if err != nil {
 		t.Fatal(err)
