@@ -1,6 +1,7 @@
 package runner
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -244,10 +245,15 @@ func (r *deviceRun) invoke(ctx context.Context, name string, stack []uint64) err
 		stack = make([]uint64, max(len(typ.Params), len(typ.Results)))
 	}
 	r.entry, r.outermost = name, true
-	watched, doomed := len(r.watch), r.doomed
+	watched, doomed, bound := len(r.watch), r.doomed, r.rerun
 	err := fn.Call(ctx, stack)
 	// A trap leaves without telling the stubs.
 	r.watch, r.doomed = r.watch[:watched], doomed
+	var trap *engine.Trap
+	if errors.As(err, &trap) && r.rerun != bound {
+		// The world has seen more of this call than its local run came to do.
+		err = cmp.Or(r.leaveRerun("the local run trapped before it: "+trap.Error()), err)
+	}
 	return err
 }
 
