@@ -120,6 +120,7 @@ type attempt struct {
 	seed     [32]byte
 	hashed   bool // PageHashes has been sent: NeedBase is spent
 	applied  bool
+	kept     bool   // the caller keeps the entry image already
 	sent     uint32 // numbered frames sent
 	received uint32 // numbered frames accepted
 	last     Send   // the last numbered frame, for a redial
@@ -183,6 +184,12 @@ func (d *Device) Tainted() (why string, tainted bool) { return d.tainted, d.tain
 
 // Fenced returns how many frames were dropped as late, repeated or forged.
 func (d *Device) Fenced() uint64 { return d.fenced }
+
+// EntryKept says that the caller has made the live attempt's entry image its
+// base before the clone said Applied, to use the time of a large Call's way. If
+// the clone never applies it, no site has the image, and the next Call goes by
+// hash.
+func (d *Device) EntryKept() { d.a.kept = d.a.phase != idle }
 
 // Begin starts an attempt. On an error nothing has happened and the caller
 // runs the call locally.
@@ -376,7 +383,7 @@ func (d *Device) runLocal(r Reason) []DeviceAction {
 		last.Pending = true
 		d.late = &straggler{attempt: a.id, op: a.op, entry: a.served.entry, request: a.served.payload}
 	}
-	if a.applied {
+	if a.applied || a.kept {
 		d.image = Image{Kind: EntryImage, Attempt: a.id}
 		local.Adopt = d.image
 	}

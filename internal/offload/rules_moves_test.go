@@ -119,6 +119,31 @@ func TestRule06_AnAttemptThatWasNotAppliedLeavesTheOldBase(t *testing.T) {
 	}
 }
 
+func TestRule06_AnEntryKeptEarlyAndNeverAppliedIsFollowedByACallByHash(t *testing.T) {
+	d := newDev(t)
+	d.begin(CallSpec{Site: "A"})
+	d.m.EntryKept()
+	l := local(t, d.m.Abandon("test"), WhyCaller, 0)
+	if l.Adopt != (Image{EntryImage, d.id}) || d.m.Base() != l.Adopt {
+		t.Errorf("adopt %v, base %v", l.Adopt, d.m.Base())
+	}
+	if s := want[Send](t, d.begin(CallSpec{Site: "A"})); s.Header.Type != wire.TypePageHashes {
+		t.Errorf("the next Call is a %v", s.Header.Type)
+	}
+}
+
+func TestRule06_AnEntryKeptEarlyAndAppliedIsNamedAsEver(t *testing.T) {
+	d := newDev(t)
+	d.begin(CallSpec{Site: "A"})
+	d.m.EntryKept()
+	none(t, d.recv(&wire.Applied{}))
+	entry := Image{EntryImage, d.id}
+	local(t, d.m.Abandon("test"), WhyCaller, 0)
+	if s := want[Send](t, d.begin(CallSpec{Site: "A"})); s.Header.Type != wire.TypeCall || s.Body.Base != entry {
+		t.Errorf("%v against %v", s.Header.Type, s.Body.Base)
+	}
+}
+
 func TestRule06_TheCloneKeepsEntryAndResultAndDropsTheOlder(t *testing.T) {
 	c := newCl(t)
 	c.running(1, Image{Kind: ModuleImage})

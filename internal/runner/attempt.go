@@ -300,8 +300,17 @@ func (r *deviceRun) send(s offload.Send) []offload.DeviceAction {
 	if err != nil {
 		return r.machine.LinkLost(r.now())
 	}
+	if s.Body.Kind == offload.DeltaBody && len(body) >= keepEarly {
+		r.rebase(offload.Image{Kind: offload.EntryImage, Attempt: r.live.id})
+		r.machine.EntryKept()
+	}
 	return nil
 }
+
+// keepEarly is the delta, in bytes, from which the entry image is made the base
+// while the Call is under way, and not when it is applied: by then nobody else
+// works. A Call that is lost makes the next one go by hash instead.
+const keepEarly = 1 << 20
 
 func (r *deviceRun) body(s *offload.Send) (_ []byte, err error) {
 	space := r.g.space
@@ -310,14 +319,17 @@ func (r *deviceRun) body(s *offload.Send) (_ []byte, err error) {
 	}
 	switch s.Body.Kind {
 	case offload.DeltaBody:
+		if r.live.delta != nil {
+			return r.live.delta, nil // sent again; the base may have changed since
+		}
 		if space.Image() != imageName(s.Body.Base) {
 			return nil, fmt.Errorf("memory is kept against %q, not %v", space.Image(), s.Body.Base)
 		}
-		if r.live.delta == nil {
-			r.live.delta, err = space.AppendDiff(r.deltaBuf[:0])
-			r.deltaBuf = r.live.delta
+		if r.live.delta, err = space.AppendDiff(r.deltaBuf[:0]); err != nil {
+			return nil, err
 		}
-		return r.live.delta, err
+		r.deltaBuf = r.live.delta
+		return r.live.delta, nil
 	case offload.HashBody:
 		if r.live.hashes == nil {
 			if r.live.hashes, err = space.PageHashes(); err != nil {
