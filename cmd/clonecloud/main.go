@@ -16,6 +16,7 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"strings"
 	"syscall"
 
@@ -131,6 +132,9 @@ func run(args []string, s stdio) int {
 			return report(s.err, withHint(err, "set CLONECLOUD_HOME or --home"))
 		}
 	}
+	if a.home, err = filepath.Abs(a.home); err != nil {
+		return report(s.err, withHint(err, "set CLONECLOUD_HOME or --home to an absolute path"))
+	}
 	err = kctx.Run(a)
 	if errors.Is(err, context.Canceled) && ctx.Err() != nil {
 		err = exitCode{Code: exitInterrupt}
@@ -191,12 +195,4 @@ func report(w io.Writer, err error) int {
 		fmt.Fprintln(w, "hint:", h.Hint())
 	}
 	return code
-}
-
-func newLogger(w io.Writer, verbose bool) *slog.Logger {
-	level := slog.LevelWarn
-	if verbose {
-		level = slog.LevelDebug
-	}
-	return slog.New(slog.NewTextHandler(w, &slog.HandlerOptions{Level: level}))
 }
