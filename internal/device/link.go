@@ -39,7 +39,6 @@ type linkKeeper struct {
 	lastErr  error
 	failures int           // connections that came to nothing
 	changed  chan struct{} // closed and replaced when up, fatal or lastErr changes
-	off      bool
 	module   []byte
 	size     uint64 // of the module, bytes
 	clone    string // name of the node in use

@@ -338,9 +338,6 @@ func (g *guest) writeGlobals(v []uint64) error {
 	return nil
 }
 
-// imageZero names the memory right after instantiation (PROTOCOL rule 6).
-func (g *guest) imageZero() pagestate.Name { return pagestate.Name("module") }
-
 func valTypes(in []wasi.ValType) []engine.ValType {
 	out := make([]engine.ValType, len(in))
 	for i, t := range in {
