@@ -12,8 +12,11 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"text/tabwriter"
 	"time"
+
+	"golang.org/x/term"
 
 	"github.com/clonecloud/clonecloud/examples"
 	"github.com/clonecloud/clonecloud/internal/device"
@@ -183,11 +186,8 @@ func (d *demo) startClone() (stop func(), err error) {
 func (d *demo) runWay(w *demoWay) error {
 	d.say("\n%s: %s", w.name, plural(w.photos, "photo"))
 	w.folder = filepath.Join(d.out, w.slug)
-	if err := os.RemoveAll(w.folder); err != nil {
+	if err := emptyFolder(w.folder); err != nil {
 		return err
-	}
-	if err := os.MkdirAll(w.folder, 0o755); err != nil {
-		return fmt.Errorf("make a folder for the pictures: %w", err)
 	}
 	read, write, err := os.Pipe()
 	if err != nil {
@@ -195,6 +195,7 @@ func (d *demo) runWay(w *demoWay) error {
 	}
 	lines := make(chan []string)
 	go func() { lines <- d.follow(read) }()
+	defer d.progress()()
 	o := device.Options{
 		Home: d.home, Software: "clonecloud " + softwareVersion(), App: "facerecognition.wasm",
 		Module: examples.FaceRecognition(), Engine: w.engine, Where: w.where, Log: d.a.log,
@@ -223,6 +224,59 @@ func (d *demo) runWay(w *demoWay) error {
 		return fmt.Errorf("the program ended with exit code %d", w.res.Exit.Code)
 	}
 	return nil
+}
+
+// emptyFolder makes a folder for pictures, and removes those of an earlier demo
+// from it, nothing else.
+func emptyFolder(dir string) error {
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return withHint(fmt.Errorf("make a folder for the pictures: %w", err), "choose another one with --out DIR")
+	}
+	old, err := filepath.Glob(filepath.Join(dir, "sample*.jpg"))
+	if err != nil {
+		return err
+	}
+	for _, name := range old {
+		if err := os.Remove(name); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// progress shows that time passes, between the program's lines: on a terminal a
+// line that counts, elsewhere a word now and then.
+func (d *demo) progress() (stop func()) {
+	done := make(chan struct{})
+	var wg sync.WaitGroup
+	wg.Add(1)
+	terminal := term.IsTerminal(int(d.a.stdio.out.Fd()))
+	every := 10 * time.Second
+	if terminal {
+		every = 200 * time.Millisecond
+	}
+	go func() {
+		defer wg.Done()
+		t := time.NewTicker(every)
+		defer t.Stop()
+		began := time.Now()
+		for {
+			select {
+			case <-t.C:
+				if terminal {
+					fmt.Fprintf(d.a.stdio.out, "\r  %6.1f s  ... \r", time.Since(began).Seconds())
+				} else {
+					d.say("  %6.1f s  ...", time.Since(began).Seconds())
+				}
+			case <-done:
+				return
+			}
+		}
+	}()
+	return func() {
+		close(done)
+		wg.Wait()
+	}
 }
 
 // follow shows and keeps what the program prints.

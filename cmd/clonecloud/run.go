@@ -7,6 +7,7 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -111,6 +112,10 @@ func (c *runCmd) options(a *app) (*device.Options, error) {
 			}
 		},
 	}
+	if !slices.ContainsFunc(o.Env, func(kv string) bool { return strings.HasPrefix(kv, "PWD=") }) {
+		// Go's programs take the first folder for the working one otherwise.
+		o.Env = append(slices.Clone(o.Env), "PWD=/")
+	}
 	for _, kv := range c.Env {
 		if name, _, ok := strings.Cut(kv, "="); !ok || name == "" {
 			return nil, usage("--env %s: want NAME=VALUE", kv)
@@ -193,8 +198,9 @@ func readModule(name string) ([]byte, error) {
 	return data, nil
 }
 
-// parseDirs reads --dir HOST[::GUEST][:ro]. Without GUEST the folder has the
-// name that was given, as a person would expect of a native program.
+// parseDirs reads --dir HOST[::GUEST][:ro]. Without GUEST the guest finds the
+// folder by the name that was given, relative or absolute, as a person would
+// expect of a native program: the guest's working folder is "/".
 func parseDirs(dirs []string) ([]runner.Dir, error) {
 	var out []runner.Dir
 	for _, text := range dirs {
@@ -206,7 +212,7 @@ func parseDirs(dirs []string) ([]runner.Dir, error) {
 			return nil, usage("--dir %s: want HOST[::GUEST]", text)
 		}
 		if !named {
-			guest = filepath.ToSlash(host)
+			guest = path.Join("/", filepath.ToSlash(host))
 		}
 		abs, err := filepath.Abs(host)
 		if err != nil {

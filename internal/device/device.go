@@ -20,6 +20,7 @@ import (
 	"time"
 
 	"github.com/clonecloud/clonecloud/internal/engine"
+	"github.com/clonecloud/clonecloud/internal/link"
 	"github.com/clonecloud/clonecloud/internal/link/identity"
 	"github.com/clonecloud/clonecloud/internal/link/shape"
 	"github.com/clonecloud/clonecloud/internal/runner"
@@ -59,6 +60,8 @@ type Options struct {
 	// tried, the latest first.
 	Clone *identity.Peer
 	Shape *shape.Profile // nil: the link as it is
+	// Prefer holds the link to one transport; the default tries both.
+	Prefer link.Preference
 
 	Stdin, Stdout, Stderr *os.File
 	// Runner is the command that starts a runner; empty: this binary.
@@ -72,8 +75,9 @@ type Options struct {
 	// the clone or from it; it may hold the frame up, or drop it.
 	Net *shape.Control
 	Tap func(toClone bool, f *wire.Frame) (pass bool)
-	// HashMemory asks for Exit.Memory.
-	HashMemory bool
+	// HashMemory asks for Exit.Memory; MaxOffloads bounds the calls that move.
+	HashMemory  bool
+	MaxOffloads int
 	// OnEvent, if set, hears what the runner tells, as it happens.
 	OnEvent func(runner.Event)
 }
@@ -128,8 +132,12 @@ func (o *Options) populate() {
 
 // Run runs a program to its end. An error means that it never began.
 func Run(ctx context.Context, o Options) (*Result, error) {
+	tapped := o.Tap != nil
 	o.populate()
-	m := &manager{o: o, sum: sha256.Sum256(o.Module), began: time.Now(), events: make(chan runner.Event, 16), settled: make(chan struct{}), willing: make(chan struct{})}
+	m := &manager{
+		o: o, tapped: tapped, sum: sha256.Sum256(o.Module), began: time.Now(),
+		events: make(chan runner.Event, 16), settled: make(chan struct{}), willing: make(chan struct{}),
+	}
 	if _, err := rand.Read(m.run[:]); err != nil {
 		return nil, fmt.Errorf("name the run: %w", err)
 	}
@@ -178,6 +186,7 @@ func (m *manager) prepare() (lk *linkKeeper, release func(), err error) {
 // manager is one run in progress.
 type manager struct {
 	o      Options
+	tapped bool // Options.Tap was given: it sees whole frames
 	store  *identity.Store
 	sum    [sha256.Size]byte
 	run    wire.ID
@@ -306,7 +315,7 @@ func (m *manager) start() runner.Start {
 		Role: runner.RoleDevice, Run: m.run, App: m.o.App, Args: m.o.Args, Env: m.o.Env, Dirs: m.o.Dirs,
 		Engine: m.o.Engine, CacheDir: filepath.Join(m.o.Home, "compiled"),
 		StateDir: commitsDir(m.o.Home), MaxPages: m.o.MaxPages,
-		Where: m.o.Where, Offload: m.o.Offload, Only: m.o.Only, HashMemory: m.o.HashMemory,
+		Where: m.o.Where, Offload: m.o.Offload, Only: m.o.Only, HashMemory: m.o.HashMemory, MaxOffloads: m.o.MaxOffloads,
 	}
 }
 
@@ -320,6 +329,9 @@ func (m *manager) collect(ctx context.Context, lk *linkKeeper) *Result {
 			m.o.OnEvent(e)
 			if e.Ready != nil {
 				r.Ready, r.Report.Unsupported = e.Ready, e.Ready.Pinned
+			}
+			if e.Ended != "" && lk != nil {
+				lk.ended(e.Ended)
 			}
 			if e.Call != nil {
 				r.Report.add(e.Call)

@@ -58,7 +58,7 @@ func newLinkKeeper(m *manager, own *identity.Identity, peers []identity.Peer) (*
 		k.net = net
 	}
 	for _, p := range peers {
-		r, err := link.NewRedialer(link.Options{Identity: own, Peer: p.ID, Addrs: p.Addresses, Net: k.net})
+		r, err := link.NewRedialer(link.Options{Identity: own, Peer: p.ID, Addrs: p.Addresses, Prefer: m.o.Prefer, Net: k.net})
 		if err != nil {
 			k.close()
 			return nil, err
@@ -82,7 +82,7 @@ func (k *linkKeeper) keep() {
 		at := i % len(k.dial)
 		err := k.session(k.dial[at], k.peers[at])
 		k.down(at, err)
-		if k.ctx.Err() != nil {
+		if k.ctx.Err() != nil || k.over() {
 			return
 		}
 		if time.Since(was) > time.Minute {
@@ -128,21 +128,22 @@ func (k *linkKeeper) session(r *link.Redialer, p identity.Peer) error {
 		return err
 	}
 	k.m.o.Log.Debug("connected", "clone", p.Name, "transport", c.Transport(), "software", welcome.Software, "setup", c.Stats().Setup)
-	k.mu.Lock()
-	k.conn, k.w, k.clone, k.software = c, w, p.Name, welcome.Software
-	k.mu.Unlock()
 	open := &wire.RunOpen{
 		ModuleSha256: k.m.sum[:], ModuleSize: k.size, MemoryMaxPages: k.m.o.MaxPages,
 	}
 	if err := w.Send(k.head(wire.TypeRunOpen), open, nil); err != nil {
 		return err
 	}
+	// Only now may the runner's frames follow: the node knows their run.
+	k.mu.Lock()
+	k.conn, k.w, k.clone, k.software = c, w, p.Name, welcome.Software
+	k.mu.Unlock()
 	for {
 		f, err := rd.ReadFrame()
 		if err != nil {
 			return err
 		}
-		if err := k.frame(f); err != nil {
+		if err := k.frame(f, rd.Buffered() >= wire.HeaderSize); err != nil {
 			return err
 		}
 	}
@@ -150,10 +151,10 @@ func (k *linkKeeper) session(r *link.Redialer, p identity.Peer) error {
 
 func (k *linkKeeper) head(t wire.Type) wire.Header { return wire.Header{Type: t, Run: k.m.run} }
 
-// frame handles one frame of the node.
-func (k *linkKeeper) frame(f *wire.Frame) error {
+// frame handles one frame of the node; more says that another has come already.
+func (k *linkKeeper) frame(f *wire.Frame, more bool) error {
 	if !f.Attempt.IsZero() {
-		return k.toRunner(f)
+		return k.toRunner(f, more)
 	}
 	msg, err := f.Message()
 	if err != nil {
@@ -179,7 +180,7 @@ func (k *linkKeeper) frame(f *wire.Frame) error {
 
 // refusedRun is told that the run cannot go on at this clone.
 func (k *linkKeeper) refusedRun(f *wire.Frame, m *wire.Refuse) error {
-	_ = k.toRunner(f)
+	_ = k.toRunner(f, false)
 	return &wire.RefusedError{Code: m.Code, Text: m.Text, Hint: m.Hint}
 }
 
@@ -232,10 +233,20 @@ func (k *linkKeeper) down(at int, err error) {
 			k.fatal = k.hopeless[0]
 		}
 	})
-	if err != nil && k.ctx.Err() == nil {
+	if k.ctx.Err() != nil {
+		return // the run is over
+	}
+	if err != nil {
 		k.m.o.Log.Debug("link down", "error", err)
 	}
 	k.tellLink(false, fmt.Sprint(err))
+}
+
+// over reports whether dialling again is of no use.
+func (k *linkKeeper) over() bool {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.fatal != nil
 }
 
 // note changes state and wakes whoever waits for that.
@@ -278,28 +289,36 @@ func (k *linkKeeper) setRunner(w *wire.Writer) {
 	}
 }
 
-// toRunner passes a frame of an attempt on.
-func (k *linkKeeper) toRunner(f *wire.Frame) error {
+// toRunner passes a frame of an attempt on; if more follow at once, with them.
+func (k *linkKeeper) toRunner(f *wire.Frame, more bool) error {
 	if !k.m.o.Tap(false, f) {
 		return nil
 	}
 	k.mu.Lock()
 	w := k.runner
-	if f.Type == wire.TypeReturn && f.Attempt == k.attempt {
+	if over := f.Type == wire.TypeReturn || f.Type == wire.TypeUnknown || f.Type == wire.TypeRefuse; over && f.Attempt == k.attempt {
 		k.attempt = wire.ID{}
 	}
 	k.mu.Unlock()
 	if w == nil {
 		return nil
 	}
+	if more {
+		return w.Hold(f)
+	}
 	return w.WriteFrame(f)
 }
 
-// toClone passes a frame of the runner on. A link that fails is noticed by the
-// session's reader.
-func (k *linkKeeper) toClone(f *wire.Frame) {
-	if !k.m.o.Tap(true, f) {
-		return
+// toClone passes a frame of the runner on, whose body is still to be read from
+// r; an error is r's. A link that fails is noticed by the session's reader.
+func (k *linkKeeper) toClone(f *wire.Frame, r *wire.Reader) error {
+	if k.m.tapped {
+		if err := r.ReadBody(f); err != nil {
+			return err
+		}
+		if !k.m.o.Tap(true, f) {
+			return nil
+		}
 	}
 	k.mu.Lock()
 	w, c := k.w, k.conn
@@ -312,16 +331,36 @@ func (k *linkKeeper) toClone(f *wire.Frame) {
 		}
 	}
 	k.mu.Unlock()
-	if w == nil {
-		return
-	}
-	if f.Type == wire.TypeCancel {
+	var readErr, err error
+	switch {
+	case w == nil:
+		if !k.m.tapped {
+			readErr = r.ReadBody(f)
+			f.Recycle()
+		}
+		return readErr
+	case f.Type == wire.TypeCancel:
 		_ = wire.NewWriter(c.Control()).WriteFrame(f)
-		return
+	case f.Type == wire.TypeAck:
+		err = w.Hold(f) // it frees memory at the node; nobody waits
+	case k.m.tapped:
+		err = w.WriteFrame(f)
+	default:
+		readErr, err = w.Relay(f, r)
 	}
-	if err := w.WriteFrame(f); err != nil {
+	if err != nil {
 		k.m.o.Log.Debug("write to the clone", "error", err)
 		_ = c.Close()
+	}
+	return readErr
+}
+
+// ended notes that the runner gave an attempt up.
+func (k *linkKeeper) ended(attempt string) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if fmt.Sprintf("%x", k.attempt[:]) == attempt {
+		k.attempt = wire.ID{}
 	}
 }
 

@@ -18,37 +18,57 @@ func (m *manager) readRunner(lk *linkKeeper) {
 	willing := sync.OnceFunc(func() { close(m.willing) })
 	defer settled()
 	r := wire.NewReader(m.p.Conn(), wire.ReaderConfig{})
+	var told []*wire.Frame // events, which wait while frames for the clone are there
 	for {
-		f, err := r.ReadFrame()
+		f, err := r.ReadHead()
 		if err != nil {
 			return // the process has ended; collect knows
 		}
-		if f.Type != wire.TypeEvent {
-			if lk != nil {
-				lk.toClone(f)
-			}
-			continue
+		if f.Type == wire.TypeEvent || lk == nil {
+			err = r.ReadBody(f)
+		} else {
+			err = lk.toClone(f, r)
 		}
-		msg, err := f.Message()
 		if err != nil {
-			m.o.Log.Error("runner's event", "error", err)
-			continue
-		}
-		var e runner.Event
-		if err := json.Unmarshal(msg.(*wire.Event).Json, &e); err != nil {
-			m.o.Log.Error("runner's event", "error", err)
-			continue
-		}
-		if e.Ready != nil && e.Ready.Pinned != "" {
-			settled()
-		} else if e.Ready != nil {
-			willing()
-		}
-		m.events <- e
-		if e.Exit != nil {
 			return
 		}
+		if f.Type == wire.TypeEvent {
+			told = append(told, f)
+		}
+		if r.Buffered() >= wire.HeaderSize && len(told) < maxTold {
+			continue
+		}
+		for _, f := range told {
+			if last := m.event(f, settled, willing); last {
+				return
+			}
+		}
+		told = told[:0]
 	}
+}
+
+// maxTold bounds the events that wait.
+const maxTold = 64
+
+// event passes an event of the runner on. last says that none follows.
+func (m *manager) event(f *wire.Frame, settled, willing func()) (last bool) {
+	msg, err := f.Message()
+	if err != nil {
+		m.o.Log.Error("runner's event", "error", err)
+		return false
+	}
+	var e runner.Event
+	if err := json.Unmarshal(msg.(*wire.Event).Json, &e); err != nil {
+		m.o.Log.Error("runner's event", "error", err)
+		return false
+	}
+	if e.Ready != nil && e.Ready.Pinned != "" {
+		settled()
+	} else if e.Ready != nil {
+		willing()
+	}
+	m.events <- e
+	return e.Exit != nil
 }
 
 // watchEvery is how often the conditions are looked at that end offloads.
@@ -82,8 +102,9 @@ func watchSwitch(store *identity.Store, lk *linkKeeper) (stop func()) {
 
 // every calls f until it returns false or stop is called.
 func every(d time.Duration, f func() bool) (stop func()) {
-	done := make(chan struct{})
+	done, ended := make(chan struct{}), make(chan struct{})
 	go func() {
+		defer close(ended)
 		t := time.NewTicker(d)
 		defer t.Stop()
 		for {
@@ -97,5 +118,8 @@ func every(d time.Duration, f func() bool) (stop func()) {
 			}
 		}
 	}()
-	return func() { close(done) }
+	return func() {
+		close(done)
+		<-ended // f may be looking at what the caller is about to close
+	}
 }

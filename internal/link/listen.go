@@ -45,6 +45,7 @@ const (
 	retryGreeting  = 32  // from here on, QUIC clients must prove their address
 	acceptQueue    = 64
 	portTries      = 16
+	tcpKeepAlive   = 5 * time.Minute
 )
 
 // Listener takes connections on one UDP and one TCP socket with the same port.
@@ -124,7 +125,9 @@ func (l *Listener) open(ctx context.Context, addr string) (*net.UDPConn, error) 
 	if err != nil {
 		return nil, advise(fmt.Errorf("listen address %q is not HOST:PORT: %w", addr, err), "give one such as :7373 or 192.0.2.1:7373")
 	}
-	var lc net.ListenConfig
+	// Rare, because each probe wakes a phone's radio, and enough to be rid of
+	// devices that are gone for good; a link in use is watched.
+	lc := net.ListenConfig{KeepAlive: tcpKeepAlive}
 	for try := 0; ; try++ {
 		bind := net.JoinHostPort(host, port)
 		if !l.opts.NoTCP {

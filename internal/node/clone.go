@@ -46,6 +46,7 @@ func (n *Node) startClone(s *session) (*clone, error) {
 	}
 	r := &clone{s: s, p: p}
 	r.out = newOutbox(p.Conn(), func(error) { go r.kill() })
+	r.out.recycle = true // offload.Node keeps none of the device's frames
 	if n.conf.OnClone != nil {
 		n.conf.OnClone(func() { _ = p.Kill() })
 	}
@@ -86,7 +87,7 @@ func (r *clone) read() error {
 			return err
 		}
 		if f.Type != wire.TypeEvent {
-			r.s.fromClone(r, f)
+			r.s.fromClone(r, f, fr.Buffered() >= wire.HeaderSize)
 			continue
 		}
 		m, err := f.Message()

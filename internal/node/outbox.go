@@ -20,6 +20,7 @@ type outbox struct {
 	queue   []*wire.Frame
 	writing bool
 	failed  error
+	recycle bool // written frames are nobody else's
 	onFail  func(error)
 }
 
@@ -31,7 +32,12 @@ func newOutbox(w io.Writer, onFail func(error)) *outbox {
 }
 
 // put writes f, now or soon.
-func (o *outbox) put(f *wire.Frame) {
+func (o *outbox) put(f *wire.Frame) { o.take(f, o.w.WriteFrame) }
+
+// hold writes f with the next frame: for one that another follows at once.
+func (o *outbox) hold(f *wire.Frame) { o.take(f, o.w.Hold) }
+
+func (o *outbox) take(f *wire.Frame, write func(*wire.Frame) error) {
 	o.mu.Lock()
 	if o.failed != nil {
 		o.mu.Unlock()
@@ -48,7 +54,7 @@ func (o *outbox) put(f *wire.Frame) {
 	}
 	o.writing = true
 	o.mu.Unlock()
-	err := o.w.WriteFrame(f)
+	err := write(f)
 	o.mu.Lock()
 	if err != nil {
 		o.fail(err)
@@ -79,6 +85,9 @@ func (o *outbox) drain() {
 			o.mu.Lock()
 			o.fail(err)
 			return
+		}
+		if o.recycle {
+			f.Recycle()
 		}
 	}
 }

@@ -28,6 +28,7 @@ type session struct {
 	ready    *wire.Frame
 	timer    *time.Timer // the machine's deadline, or the end of the linger
 	closed   bool
+	more     bool // another frame of the runner follows the present one
 }
 
 func newSession(n *Node, key sessionKey, open *wire.RunOpen, m *offload.Node) *session {
@@ -92,13 +93,16 @@ func (s *session) fromDevice(c *connection, f *wire.Frame) {
 	s.schedule()
 }
 
-// fromClone delivers a frame of the runner.
-func (s *session) fromClone(r *clone, f *wire.Frame) {
+// fromClone delivers a frame of the runner. more says that another has come
+// already, which makes one write of both.
+func (s *session) fromClone(r *clone, f *wire.Frame, more bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.runner != r || s.closed {
 		return
 	}
+	s.more = more
+	defer func() { s.more = false }()
 	if f.Type == wire.TypeRunReady {
 		s.ready = f
 		if s.conn != nil {
@@ -108,6 +112,9 @@ func (s *session) fromClone(r *clone, f *wire.Frame) {
 	}
 	if s.bound == 0 {
 		return // nothing was asked of it yet
+	}
+	if f.Type == wire.TypeReturn {
+		r.p.SetTimeLimit(0)
 	}
 	s.do(s.machine.FromClone(s.n.now(), s.bound, f))
 	s.schedule()
@@ -142,7 +149,11 @@ func (s *session) do(acts []offload.NodeAction) {
 	for _, act := range acts {
 		switch act := act.(type) {
 		case offload.ToDevice:
-			if s.conn != nil {
+			switch {
+			case s.conn == nil:
+			case s.more:
+				s.conn.out.hold(act.Frame)
+			default:
 				s.conn.out.put(act.Frame)
 			}
 		case offload.Send:
@@ -174,7 +185,15 @@ func (s *session) toClone(f *wire.Frame) {
 		s.early = append(s.early, f) // of the runner that is being started
 		return
 	}
+	s.limit(f)
 	s.runner.out.put(f)
+}
+
+// limit bounds the time of a call that goes to the runner.
+func (s *session) limit(f *wire.Frame) {
+	if f.Type == wire.TypeCall {
+		s.runner.p.SetTimeLimit(s.n.conf.CallLimit)
+	}
 }
 
 // start makes sure that there is a runner. mu is held; the work is done beside.
@@ -202,6 +221,7 @@ func (s *session) start() {
 		default:
 			s.runner = r
 			for _, f := range s.early {
+				s.limit(f)
 				r.out.put(f)
 			}
 			s.early = nil

@@ -309,13 +309,13 @@ func FuzzNode(f *testing.F) {
 					carry(n.CloneExited(now, g, "exit"))
 				}
 			}
-			if q.pending != n.pending || n.pending < 0 || (n.Idle() && n.pending != 0) {
-				t.Fatalf("%d bytes pending, quota %d, idle %v", n.pending, q.pending, n.Idle())
+			if q.pending.Load() != n.pending || n.pending < 0 || (n.Idle() && n.pending != 0) {
+				t.Fatalf("%d bytes pending, quota %d, idle %v", n.pending, q.pending.Load(), n.Idle())
 			}
 		}
 		carry(n.Close("end"))
-		if q.pending != 0 || q.runs != 0 || len(alive) != 0 {
-			t.Fatalf("left behind: %d bytes, %d runs, %d runners", q.pending, q.runs, len(alive))
+		if q.pending.Load() != 0 || q.runs.Load() != 0 || len(alive) != 0 {
+			t.Fatalf("left behind: %d bytes, %d runs, %d runners", q.pending.Load(), q.runs.Load(), len(alive))
 		}
 	})
 }

@@ -2,6 +2,7 @@ package offload
 
 import (
 	"errors"
+	"sync/atomic"
 	"time"
 
 	"google.golang.org/protobuf/proto"
@@ -11,12 +12,13 @@ import (
 
 // Quota bounds what one device may hold at a node: runs, with two images each,
 // and bytes of frames that it has not acknowledged (PROTOCOL rule 7). All
-// [Node] machines of one device share one; none of them locks.
+// [Node] machines of one device share one, from whatever goroutines they live
+// in. The maxima are set before its first use.
 type Quota struct {
 	MaxRuns    int
 	MaxPending int64 // bytes
-	runs       int
-	pending    int64
+	runs       atomic.Int64
+	pending    atomic.Int64
 }
 
 // NewQuota returns the protocol's default limits.
@@ -49,6 +51,7 @@ type Node struct {
 	hold     bool   // until Resume: the device has not said what it has
 	received uint32 // numbered frames from the device
 	sent     uint32 // numbered frames from the clone
+	owed     bool   // the clone has not answered the device's last numbered frame
 	frames   []*wire.Frame
 	pending  int64
 	graceBy  Time
@@ -65,10 +68,10 @@ func NewNode(run ID, q *Quota, c NodeConfig) (*Node, error) {
 	if c.MaxPending == 0 {
 		c.MaxPending = 1<<30 + 64<<20
 	}
-	if q.runs >= q.MaxRuns {
+	if q.runs.Add(1) > int64(q.MaxRuns) {
+		q.runs.Add(-1)
 		return nil, ErrQuota
 	}
-	q.runs++
 	return &Node{run: run, conf: c, quota: q, up: true}, nil
 }
 
@@ -82,7 +85,7 @@ func (n *Node) Close(reason string) []NodeAction {
 		acts = append(acts, n.kill(reason)...)
 	}
 	n.closed = true
-	n.quota.runs--
+	n.quota.runs.Add(-1)
 	return acts
 }
 
@@ -129,7 +132,7 @@ func (n *Node) numbered(f *wire.Frame) []NodeAction {
 		}
 		acts = n.end("superseded by another attempt", true)
 		n.id, n.live, n.returned, n.hold = f.Attempt, true, false, false
-		n.received, n.sent = 0, 0
+		n.received, n.sent, n.owed = 0, 0, false
 	}
 	n.acknowledge(f)
 	if f.Seq <= n.received || !n.live {
@@ -138,7 +141,12 @@ func (n *Node) numbered(f *wire.Frame) []NodeAction {
 	if f.Seq != n.received+1 {
 		return append(acts, n.fail("a frame was lost on the way")...)
 	}
-	n.received = f.Seq
+	if n.owed {
+		// Nobody reads for a guest that computes: what nobody asked for would
+		// pile up here.
+		return append(acts, n.fail("a frame that nobody asked for")...)
+	}
+	n.received, n.owed = f.Seq, true
 	if !n.clone {
 		n.generation++
 		n.clone = true
@@ -164,7 +172,7 @@ func (n *Node) acknowledge(f *wire.Frame) {
 
 func (n *Node) account(bytes int64) {
 	n.pending += bytes
-	n.quota.pending += bytes
+	n.quota.pending.Add(bytes)
 }
 
 // resume goes on with an attempt on a new link (PROTOCOL rule 20).
@@ -207,11 +215,11 @@ func (n *Node) FromClone(now Time, generation uint64, f *wire.Frame) []NodeActio
 	if !f.Type.Sequenced() || !f.Type.FromClone() || f.Seq != n.sent+1 {
 		return n.fail("the clone broke the protocol")
 	}
-	n.sent = f.Seq
+	n.sent, n.owed = f.Seq, false
 	n.returned = f.Type == wire.TypeReturn
 	n.frames = append(n.frames, f)
 	n.account(int64(f.Size()))
-	if n.pending > n.conf.MaxPending || n.quota.pending > n.quota.MaxPending {
+	if n.pending > n.conf.MaxPending || n.quota.pending.Load() > n.quota.MaxPending {
 		return n.fail("more unfetched results than the device may leave on this node")
 	}
 	if !n.up || n.hold {

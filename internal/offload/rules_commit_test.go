@@ -425,8 +425,8 @@ func TestRule20_AResumedAttemptGetsWhatItLacksInOrder(t *testing.T) {
 		t.Error("idle with a Return to fetch")
 	}
 	n.FromDevice(time.Second, nodeFrame(wire.TypeAck, 1, 0, 3))
-	if !n.Idle() || n.quota.pending != 0 {
-		t.Errorf("not idle after the Return was fetched, %d bytes pending", n.quota.pending)
+	if !n.Idle() || n.quota.pending.Load() != 0 {
+		t.Errorf("not idle after the Return was fetched, %d bytes pending", n.quota.pending.Load())
 	}
 }
 

@@ -219,8 +219,8 @@ func TestRule07_RunsAndPendingResultsPerDeviceAreCapped(t *testing.T) {
 	are(t, nodes[0].FromClone(0, 1, frame(1, wire.TypeApplied, 600)), "ToDevice")
 	are(t, nodes[1].FromClone(0, 1, frame(2, wire.TypeApplied, 600)), "KillClone", "Send Unknown")
 	nodes[0].Close("test")
-	if q.runs != 1 || q.pending != 0 {
-		t.Errorf("%d runs, %d bytes still counted", q.runs, q.pending)
+	if q.runs.Load() != 1 || q.pending.Load() != 0 {
+		t.Errorf("%d runs, %d bytes still counted", q.runs.Load(), q.pending.Load())
 	}
 }
 

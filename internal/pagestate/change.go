@@ -241,6 +241,7 @@ func (c *Change) Apply() error {
 		return err
 	}
 	c.s.epoch++
+	c.s.known = false
 	c.write(c.s.mem)
 	return nil
 }
@@ -267,6 +268,7 @@ func (c *Change) ApplyImage(name Name) error {
 	c.write(s.base)
 	s.back.written(touched)
 	s.image, s.baseSize = name, s.Size()
+	s.clean()
 	return nil
 }
 

@@ -3,6 +3,7 @@ package pagestate
 import (
 	"crypto/subtle"
 	"encoding/binary"
+	"errors"
 	"fmt"
 
 	"github.com/klauspost/compress/zstd"
@@ -81,40 +82,99 @@ func (s *Space) encodeLiterals(dst []byte, literal []run, baseSize uint64) ([]by
 	if len(literal) == 0 {
 		return dst, nil
 	}
-	c := &s.codec
 	total := countPages(literal)
-	if n := min(total, chunkPages) * PageSize; cap(c.plain) < n {
-		c.plain = make([]byte, n)
-	}
 	out := appender{dst: dst, first: len(dst), total: total * PageSize}
 	enc := streamEncoders.Get().(*zstd.Encoder)
 	defer streamEncoders.Put(enc)
 	enc.Reset(&out)
 	defer enc.Reset(nil)
-	chunk := c.plain[:0]
+	compress := func(chunk []byte) error {
+		out.taken += len(chunk)
+		_, err := enc.Write(chunk)
+		return err
+	}
+	var err error
+	if total < besidePages {
+		ring := newRing(&s.codec.plain, min(total, chunkPages)*PageSize, 1)
+		err = s.eachChunk(literal, baseSize, func() []byte { return ring[0] }, compress)
+	} else {
+		err = s.compressBeside(literal, baseSize, compress)
+	}
+	if err == nil {
+		err = enc.Close()
+	}
+	if err != nil {
+		return nil, fmt.Errorf("compress pages: %w", err)
+	}
+	return out.dst, nil
+}
+
+// besidePages is the number of pages from which it pays to compress in another
+// goroutine than reads and hashes memory: 1 MiB.
+const besidePages = 256
+
+// newRing cuts n buffers of size bytes out of a buffer that is kept.
+func newRing(kept *[]byte, size, n int) [][]byte {
+	if cap(*kept) < n*size {
+		*kept = make([]byte, n*size)
+	}
+	var ring [][]byte
+	for i := range n {
+		ring = append(ring, (*kept)[:cap(*kept)][i*size:i*size:(i+1)*size])
+	}
+	return ring
+}
+
+// compressBeside is eachChunk with compress running in a goroutine of its own.
+func (s *Space) compressBeside(literal []run, baseSize uint64, compress func([]byte) error) error {
+	ring := newRing(&s.codec.plain, chunkPages*PageSize, 4)
+	free, filled := make(chan []byte, len(ring)), make(chan []byte, len(ring))
+	for _, b := range ring {
+		free <- b
+	}
+	done := make(chan error, 1)
+	go func() {
+		var failed error
+		for chunk := range filled {
+			if failed == nil {
+				failed = compress(chunk)
+			}
+			free <- chunk[:0]
+		}
+		done <- failed
+	}()
+	err := s.eachChunk(literal, baseSize, func() []byte { return <-free }, func(chunk []byte) error {
+		filled <- chunk
+		return nil
+	})
+	close(filled)
+	return errors.Join(err, <-done)
+}
+
+// eachChunk gives the literal pages XOR the base to f, chunkPages at a time, in
+// buffers that buffer returns, and hashes the pages.
+func (s *Space) eachChunk(literal []run, baseSize uint64, buffer func() []byte, f func([]byte) error) error {
+	chunk := buffer()
 	for i, r := range literal {
 		for r.start < r.end {
-			n := min(r.len(), (cap(c.plain)-len(chunk))/PageSize, chunkPages-len(chunk)/PageSize)
+			n := min(r.len(), (cap(chunk)-len(chunk))/PageSize)
 			at := len(chunk)
 			chunk = chunk[:at+n*PageSize]
 			content := span(s.mem, run{r.start, r.start + uint32(n)})
 			s.xor(chunk[at:], content, r.start, baseSize)
-			_, _ = c.hash.Write(content)
+			_, _ = s.codec.hash.Write(content)
 			r.start += uint32(n)
-			if last := i == len(literal)-1 && r.len() == 0; !last && len(chunk) < chunkPages*PageSize {
+			last := i == len(literal)-1 && r.len() == 0
+			if !last && len(chunk) < cap(chunk) {
 				continue
 			}
-			out.taken += len(chunk)
-			if _, err := enc.Write(chunk); err != nil {
-				return nil, fmt.Errorf("compress pages: %w", err)
+			if err := f(chunk); err != nil || last {
+				return err
 			}
-			chunk = chunk[:0]
+			chunk = buffer()
 		}
 	}
-	if err := enc.Close(); err != nil {
-		return nil, fmt.Errorf("compress pages: %w", err)
-	}
-	return out.dst, nil
+	return nil
 }
 
 // xor sets dst to src, the content from page p on, XOR the base, of which only

@@ -100,6 +100,10 @@ type Space struct {
 	image    Name
 	epoch    uint64 // counts whatever makes a prepared Change stale
 
+	parked bool  // nothing but this package writes the memory
+	known  bool  // found holds what candidates would find
+	found  []run // while parked
+
 	stage []byte    // content of the one live Change
 	codec codecTemp // buffers of Diff and Prepare
 }
@@ -168,7 +172,7 @@ func (s *Space) Reallocate(size uint64) []byte {
 		if err != nil {
 			return nil
 		}
-		s.mem, s.base = mem, base
+		s.mem, s.base, s.known = mem, base, false
 	}
 	return s.mem[:size:size]
 }
@@ -182,6 +186,16 @@ func (s *Space) Free() {
 	s.back, s.mem, s.base, s.stage = nil, nil, nil, nil
 	s.epoch++
 }
+
+// Park says that until Unpark nobody but this Space writes the memory, so that
+// looking for dirty pages once is enough for all that an offload does with them.
+func (s *Space) Park() { s.parked, s.known = true, false }
+
+// Unpark says that the guest goes on, or that the memory is written otherwise.
+func (s *Space) Unpark() { s.parked, s.known = false, false }
+
+// clean notes that the content is the base.
+func (s *Space) clean() { s.known, s.found = s.parked, s.found[:0] }
 
 // Trim gives back the buffers that encoding and decoding keep for next time, as large
 // as the largest of late. For a guest that idles.
@@ -226,10 +240,12 @@ func (s *Space) SetImage(name Name) error {
 
 func (s *Space) setImage(name Name, dirty []run) error {
 	s.epoch++
+	s.known = false
 	if err := s.back.rebase(dirty); err != nil {
 		return fmt.Errorf("set image %q: %w", name, err)
 	}
 	s.image, s.baseSize = name, s.Size()
+	s.clean()
 	return nil
 }
 
@@ -247,9 +263,11 @@ func (s *Space) Rollback() error {
 		return fmt.Errorf("roll back: %w", err)
 	}
 	s.epoch++
+	s.known = false
 	if err := s.back.rollback(dirty); err != nil {
 		return fmt.Errorf("roll back: %w", err)
 	}
+	s.clean()
 	return nil
 }
 
@@ -277,6 +295,7 @@ func (s *Space) Adopt(old *Space) error {
 	}
 	s.mem, s.base = mem, base
 	s.image, s.baseSize = old.image, old.baseSize
+	s.known = false
 	s.epoch++
 	old.base, old.baseSize, old.image = nil, 0, ""
 	old.limit = 0 // no more growth: it would show the base of another
@@ -307,5 +326,13 @@ func (s *Space) candidates() ([]run, error) {
 	if s.back == nil || s.base == nil {
 		return nil, errFreed
 	}
-	return s.back.candidates()
+	if s.known {
+		return s.found, nil
+	}
+	runs, err := s.back.candidates()
+	if err == nil && s.parked {
+		s.known, s.found = true, append(s.found[:0], runs...)
+		return s.found, nil
+	}
+	return runs, err
 }

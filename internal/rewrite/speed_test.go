@@ -1,7 +1,9 @@
 package rewrite_test
 
 import (
+	"os"
 	"testing"
+	"time"
 
 	"github.com/clonecloud/clonecloud/internal/callgraph"
 	"github.com/clonecloud/clonecloud/internal/rewrite"
@@ -76,4 +78,50 @@ func BenchmarkRewriteLarge(b *testing.B) {
 			}
 		}
 	})
+}
+
+// BenchmarkStubCall gives what one idle stub costs, in CPU time: the difference
+// that a stub in the body of a small recursive function makes, per call. With
+// BenchmarkIdle's stub-calls it bounds a program's idle cost on a busy machine,
+// where ratios of times say little.
+func BenchmarkStubCall(b *testing.B) {
+	bin, err := os.ReadFile("testdata/idle/c/fib.wasm")
+	if err != nil {
+		b.Fatal(err)
+	}
+	m := parse(b, bin)
+	g, err := callgraph.Analyze(m)
+	if err != nil {
+		b.Fatal(err)
+	}
+	i, err := g.Lookup("fib.command_export")
+	if err != nil {
+		b.Fatal(err)
+	}
+	code, err := m.Scan()
+	if err != nil {
+		b.Fatal(err)
+	}
+	for _, call := range code.Of(m, i).Calls {
+		if m.Names()[call.Target] == "fib" {
+			i = call.Target
+		}
+	}
+	out, err := rewrite.Rewrite(m, rewrite.Options{Candidates: []uint32{i}})
+	if err != nil {
+		b.Fatal(err)
+	}
+	plain, stubbed := newRunner(b, bin, nil), newRunner(b, nil, out)
+	t0, t1 := time.Hour, time.Hour
+	for b.Loop() {
+		for range rounds() {
+			d0, _ := plain.run(b)
+			d1, _ := stubbed.run(b)
+			t0, t1 = min(t0, d0), min(t1, d1)
+		}
+	}
+	const calls = 63_245_986 // for fib(38): the compiler made one of the two calls a loop
+	b.ReportMetric(float64(t1-t0)/calls, "ns/stub")
+	b.ReportMetric(float64(t0)/calls, "ns/call")
+	b.ReportMetric(0, "ns/op")
 }

@@ -29,8 +29,9 @@ type live struct {
 	change    *pagestate.Change
 	staged    *stage.Staged
 	committed *stage.Committed
-	undo      error // what the undoing of a failed commit left to the next start
-	state     wasi.State
+	undo      error       // what the undoing of a failed commit left to the next start
+	wasi      []byte      // the state that the call began with, encoded
+	state     *wasi.State // the result's; nil: the same
 
 	up, down int64 // bytes of frames
 	end      offload.DeviceAction
@@ -40,13 +41,15 @@ type live struct {
 // result is committed or the call is to run on the device.
 func (r *deviceRun) offloadCall(c *rewrite.Candidate, args, results []uint64, reason string) rewrite.Status {
 	began := time.Now()
+	r.pipe.attend()
+	defer r.pipe.rest()
+	defer collect()
 	report := Call{Function: c.Name, Index: c.Index, Where: siteClone, Reason: reason, Attempts: 1}
 	end, err := r.attemptCall(c, args)
 	took := time.Since(began)
 	report.Seconds, report.BytesUp, report.BytesDown = took.Seconds(), r.live.up, r.live.down
 	if err != nil { // nothing was sent
-		report.Where, report.Attempts, report.Reason = siteDevice, 0, err.Error()
-		return r.runHere(c, report, offload.RunLocal{})
+		return r.neverBegan(c, report, err)
 	}
 	switch end := end.(type) {
 	case offload.Install:
@@ -62,11 +65,26 @@ func (r *deviceRun) offloadCall(c *rewrite.Candidate, args, results []uint64, re
 	case offload.Fail:
 		engine.Throw(&diverged{end.Text})
 	case offload.RunLocal:
-		r.decide.failed(c.K, took)
+		r.decide.failed(c.K, took, end.Reason)
+		r.pipe.tell(Event{Ended: fmt.Sprintf("%x", end.Attempt[:])})
 		report.Where, report.Fallback, report.Reason = siteDevice, true, end.Reason.String()
 		return r.runHere(c, report, end)
 	}
 	panic("unreachable")
+}
+
+// neverBegan has a call run here that no attempt could be made of. It is told
+// once a reason: a program without a link may make millions of such calls.
+func (r *deviceRun) neverBegan(c *rewrite.Candidate, report Call, err error) rewrite.Status {
+	if r.told[err.Error()] {
+		return rewrite.Local
+	}
+	if r.told == nil {
+		r.told = map[string]bool{}
+	}
+	r.told[err.Error()] = true
+	report.Where, report.Attempts, report.Reason = siteDevice, 0, err.Error()
+	return r.runHere(c, report, offload.RunLocal{})
 }
 
 // diverged ends a guest that could neither be committed nor run again
@@ -84,6 +102,10 @@ func (r *deviceRun) runHere(c *rewrite.Candidate, report Call, local offload.Run
 	}
 	r.live = live{}
 	r.watch = append(r.watch, w)
+	if local.Reason.Why == offload.WhyTrap {
+		// Attempts inside could only find the same trap, one frame at a time.
+		r.doomed = len(r.watch)
+	}
 	return rewrite.LocalWatch
 }
 
@@ -93,12 +115,13 @@ func (r *deviceRun) attemptCall(c *rewrite.Candidate, args []uint64) (offload.De
 	r.live = live{cand: c, memory: r.resultMemory(c)}
 	r.live.server = r.newServer()
 	state := r.g.sys.Capture()
+	r.live.wasi = state.Encode()
 	real, _ := r.local.Now(wasi.ClockRealtime)
 	mono, _ := r.local.Now(wasi.ClockMonotonic)
 	r.pipe.drop()
 	acts, err := r.machine.Begin(r.now(), offload.CallSpec{
-		Site: siteClone, Function: c.Index, Args: append([]uint64(nil), args...),
-		Globals: r.g.readGlobals(), WASI: state.Encode(),
+		Site: siteClone, Function: c.Index, Args: values(c.Sig.Params, args),
+		Globals: r.g.readGlobals(), WASI: r.live.wasi,
 		Real: real, Mono: mono, MemoryMax: r.conf.MaxPages, Memory: r.live.memory,
 	})
 	if err != nil {
@@ -115,6 +138,18 @@ func (r *deviceRun) attemptCall(c *rewrite.Candidate, args []uint64) (offload.De
 		}
 		acts = r.await()
 	}
+}
+
+// values copies values off an engine's stack, where the upper halves of those
+// with 32 bits may hold anything.
+func values(types []wasmbin.ValType, slots []uint64) []uint64 {
+	out := append([]uint64(nil), slots...)
+	for i, t := range types {
+		if t == wasmbin.I32 || t == wasmbin.F32 {
+			out[i] &= 1<<32 - 1
+		}
+	}
+	return out
 }
 
 // resultMemory says when the memory of a call's result is of use here.
@@ -257,7 +292,12 @@ func (r *deviceRun) send(s offload.Send) []offload.DeviceAction {
 		return r.machine.Abandon(err.Error())
 	}
 	r.live.up += int64(f.Size())
-	if err := r.pipe.w.WriteFrame(f); err != nil {
+	if f.Type == wire.TypeAck {
+		err = r.pipe.w.Hold(f) // it frees memory at the node; nobody waits
+	} else {
+		err = r.pipe.w.WriteFrame(f)
+	}
+	if err != nil {
 		return r.machine.LinkLost(r.now())
 	}
 	return nil
@@ -274,7 +314,8 @@ func (r *deviceRun) body(s *offload.Send) (_ []byte, err error) {
 			return nil, fmt.Errorf("memory is kept against %q, not %v", space.Image(), s.Body.Base)
 		}
 		if r.live.delta == nil {
-			r.live.delta, err = space.Diff()
+			r.live.delta, err = space.AppendDiff(r.deltaBuf[:0])
+			r.deltaBuf = r.live.delta
 		}
 		return r.live.delta, err
 	case offload.HashBody:

@@ -20,84 +20,117 @@ import (
 // cloneRun is a runner on a node: calls of one run of one device arrive and
 // their results leave.
 //
-// The guest's goroutine carries out what touches memory (work); another reads
-// frames, a third lets held back output go while the guest computes. All drive
-// the one machine under mu.
+// The guest's goroutine does nearly everything: it reads frames, carries out
+// what touches memory, runs calls, and while a call waits for the device reads
+// the answer. Nothing arrives for a guest that computes: the node ends a runner
+// rather than tell it to stop. Another goroutine lets held back output go while
+// the guest computes. Both drive the one machine under mu.
 type cloneRun struct {
-	g     *guest
-	conf  guestConfig
-	w     *wire.Writer
-	epoch time.Time
+	g         *guest
+	conf      guestConfig
+	constants []Constant
+	r         *wire.Reader // of the guest's goroutine
+	w         *wire.Writer
+	epoch     time.Time
+	rest      func() // called between pieces of work
 
 	mu      sync.Mutex
 	machine *offload.Clone
-	work    chan offload.CloneAction
-	answer  chan answer
-	abort   string // why the running attempt must end, once it must
+	work    []offload.CloneAction
+	answer  *answer // to the import that waits
+	abort   string  // why the running attempt must end, once it must
 
 	// Of the guest's goroutine. content is what memory holds beyond its base
 	// image: a result, or nothing known.
 	content offload.Image
 	stale   bool // memory has grown past its base: the next use needs a fresh instance
 	attempt attempt
+
+	deltaBuf []byte // of the last result's delta, used again
+	body     []byte // of the frame that is being carried out
 }
 
 // answer is what a forwarded import gets.
 type answer struct{ payload []byte }
 
 // runClone serves the calls of a run until its manager is gone.
-func runClone(rw io.ReadWriter, start Start, module []byte) error {
+func runClone(rw io.Reader, w *wire.Writer, start Start, module []byte) error {
 	ctx := context.Background()
-	r := &cloneRun{
-		w: wire.NewWriter(rw), epoch: time.Now(),
-		machine: offload.NewClone(start.Run),
-		work:    make(chan offload.CloneAction, 16), answer: make(chan answer, 1),
-	}
+	r := newClone(rw, w, start)
 	began := time.Now()
-	ready, err := r.prepare(ctx, start, module)
+	ready, conf, err := guestSetup(start)
 	if err != nil {
 		return err
 	}
-	ready.Compile = time.Since(began).Seconds()
+	collector.Collecting(func() { err = r.prepare(ctx, conf, module) })
+	if err != nil {
+		return err
+	}
+	ready.Cached, ready.Compile = r.g.compiled.Cached(), time.Since(began).Seconds()
 	p := &pipe{w: r.w}
 	p.tell(Event{Ready: ready})
 	head := wire.Header{Type: wire.TypeRunReady, Run: start.Run}
 	if err := r.w.Send(head, &wire.RunReady{CompileNanos: uint64(time.Since(began))}, nil); err != nil {
 		return err
 	}
-	gone := make(chan error, 1)
-	go func() { gone <- r.read(wire.NewReader(rw, wire.ReaderConfig{})) }()
-	go r.tick()
-	for {
-		select {
-		case act := <-r.work:
-			r.carryOut(ctx, act)
-			collect()
-		case err := <-gone:
-			return err
-		}
+	r.rest = collect
+	return r.serve(ctx)
+}
+
+func newClone(from io.Reader, w *wire.Writer, start Start) *cloneRun {
+	return &cloneRun{
+		r: wire.NewReader(from, wire.ReaderConfig{}), w: w, epoch: time.Now(), rest: func() {}, constants: start.Constants,
+		machine: offload.NewClone(start.Run),
 	}
 }
 
 // prepare compiles the module and computes image 0.
-func (r *cloneRun) prepare(ctx context.Context, start Start, module []byte) (*Ready, error) {
-	var err error
-	if r.g, err = loadGuest(module, rewrite.Clone, nil, nil); err != nil {
-		return nil, err
+func (r *cloneRun) prepare(ctx context.Context, conf guestConfig, module []byte) (err error) {
+	r.conf = conf
+	if r.g, err = loadGuest(module, loading{role: rewrite.Clone}); err != nil {
+		return err
 	}
 	if r.g.out == nil {
-		return nil, &Unsupported{Reason: r.g.pinned}
+		return &Unsupported{Reason: r.g.pinned}
 	}
-	ready, conf, err := guestSetup(start)
-	if err != nil {
-		return nil, err
+	if r.g.room, err = newRoom(ctx, conf); err != nil {
+		return err
 	}
-	r.conf = conf
-	if err := compileCollecting(ctx, r.g, conf); err != nil {
-		return nil, err
+	if err := r.g.pinImports(ctx, r.constants); err != nil {
+		return err
 	}
-	ready.Cached = r.g.compiled.Cached()
-	return ready, r.fresh(ctx, false)
+	if err := r.g.compile(ctx, conf); err != nil {
+		return err
+	}
+	return r.fresh(ctx, false)
+}
+
+// serve carries out calls until the manager is gone.
+func (r *cloneRun) serve(ctx context.Context) error {
+	for {
+		if err := r.readFrame(); err != nil {
+			return err
+		}
+		for act := r.todo(); act != nil; act = r.todo() {
+			r.carryOut(ctx, act)
+			r.rest()
+		}
+		wire.RecycleBody(r.body) // the machine lets go of it when it is applied
+		r.body = nil
+	}
+}
+
+// todo takes what is to be done next, if anything is.
+func (r *cloneRun) todo() offload.CloneAction {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if len(r.work) == 0 {
+		return nil
+	}
+	act := r.work[0]
+	r.work[0] = nil
+	r.work = r.work[1:]
+	return act
 }
 
 // fresh replaces the instance by a new one: at image 0, or with adopt at the
@@ -119,6 +152,7 @@ func (r *cloneRun) fresh(ctx context.Context, adopt bool) error {
 		} else if err := r.g.space.SetImage(imageName(offload.Image{Kind: offload.ModuleImage})); err != nil {
 			return fmt.Errorf("note image 0: %w", err)
 		}
+		r.g.space.Park()
 	}
 	if oldInst != nil {
 		return oldInst.Close(ctx)
@@ -131,26 +165,35 @@ func (r *cloneRun) grow(size uint64) error { return growMemory(r.g, size) }
 
 func (r *cloneRun) now() offload.Time { return time.Since(r.epoch) }
 
-// read delivers frames until the manager is gone.
-func (r *cloneRun) read(fr *wire.Reader) error {
-	for {
-		f, err := fr.ReadFrame()
-		if err != nil {
-			return err
-		}
-		m, err := f.Message()
-		if err != nil {
-			return err
-		}
-		r.mu.Lock()
-		r.do(r.machine.Frame(r.now(), f.Header, m, f.Body))
-		r.mu.Unlock()
+// readFrame waits for a frame and gives it to the machine.
+func (r *cloneRun) readFrame() error {
+	f, err := r.r.ReadFrame()
+	if err != nil {
+		return err
 	}
+	m, err := f.Message()
+	if err != nil {
+		return err
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.do(r.machine.Frame(r.now(), f.Header, m, f.Body))
+	if f.Body != nil {
+		r.body = f.Body
+	}
+	return nil
 }
 
-// tick lets held back output go while the guest computes.
-func (r *cloneRun) tick() {
-	for range time.Tick(20 * time.Millisecond) {
+// tick lets held back output go while the guest computes, until done.
+func (r *cloneRun) tick(done <-chan struct{}) {
+	t := time.NewTicker(20 * time.Millisecond)
+	defer t.Stop()
+	for {
+		select {
+		case <-t.C:
+		case <-done:
+			return
+		}
 		r.mu.Lock()
 		if by, ok := r.machine.Deadline(); ok && r.now() >= by {
 			r.do(r.machine.Tick(r.now()))
@@ -169,7 +212,7 @@ func (r *cloneRun) do(acts []offload.CloneAction) {
 			}
 			r.send(act, nil)
 		case offload.Answer:
-			r.answer <- answer{payload: act.Payload}
+			r.answer = &answer{payload: act.Payload}
 		case offload.Abort:
 			if r.abort == "" {
 				r.abort = act.Reason
@@ -178,14 +221,22 @@ func (r *cloneRun) do(acts []offload.CloneAction) {
 			// The base is the entry image and the content the result: nothing
 			// else is held.
 		case offload.Apply, offload.CompareHashes, offload.Start, offload.Rollback:
-			r.work <- act
+			r.work = append(r.work, act)
 		}
 	}
 }
 
 func (r *cloneRun) send(s offload.Send, body []byte) {
-	// A manager that is gone is noticed by read.
-	_ = r.w.Send(s.Header, s.Msg, body)
+	f, err := wire.NewFrame(s.Header, s.Msg, body)
+	if err != nil {
+		return
+	}
+	// A manager that is gone is noticed by readFrame.
+	if f.Type == wire.TypeApplied {
+		_ = r.w.Hold(f) // often the Return follows at once
+		return
+	}
+	_ = r.w.WriteFrame(f)
 }
 
 // carryOut does what touches memory, on the guest's goroutine.
@@ -310,23 +361,24 @@ type attempt struct {
 // run runs the call and reports its end.
 func (r *cloneRun) run(ctx context.Context, s offload.Start) {
 	r.mu.Lock()
-	r.abort = ""
-	for len(r.answer) > 0 {
-		<-r.answer
-	}
+	r.abort, r.answer = "", nil
 	r.mu.Unlock()
 	began := time.Now()
+	done := make(chan struct{})
+	go r.tick(done)
 	ret, err := r.call(ctx, s.Call)
+	close(done)
 	if err != nil {
 		ret = failedReturn(err)
 	}
 	ret.ComputeNanos = uint64(time.Since(began))
 	var body []byte
 	if r.g.space != nil && memoryWanted(s.Call, ret) {
-		if body, err = r.g.space.Diff(); err != nil {
+		if body, err = r.g.space.AppendDiff(r.deltaBuf[:0]); err != nil {
 			ret = failedReturn(fmt.Errorf("capture memory: %w", err))
 		} else {
 			r.content = offload.Image{Kind: offload.ResultImage, Attempt: s.Attempt}
+			r.deltaBuf = body
 		}
 	}
 	r.mu.Lock()
@@ -398,6 +450,10 @@ func (r *cloneRun) call(ctx context.Context, c *wire.Call) (*wire.Return, error)
 	}
 	stack := make([]uint64, max(len(typ.Params), len(typ.Results)))
 	copy(stack, c.Args)
+	if s := r.g.space; s != nil {
+		s.Unpark()
+		defer s.Park()
+	}
 	err := fn.Call(ctx, stack)
 	ret := &wire.Return{Outcome: wire.Outcome_OUTCOME_RETURNED}
 	var exit *engine.Exit

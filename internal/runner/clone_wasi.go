@@ -1,6 +1,7 @@
 package runner
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -58,18 +59,23 @@ func encodeResult(e site.Effects, state *wasi.State) []byte {
 	return state.AppendTo(append(b, head...))
 }
 
-// decodeResult is the inverse of encodeResult, for hostile bytes.
-func decodeResult(b []byte) (site.Effects, wasi.State, error) {
+// decodeResult is the inverse of encodeResult, for hostile bytes. The state is
+// nil if it is the one that the call began with and nothing happened to it.
+func decodeResult(b, before []byte) (site.Effects, *wasi.State, error) {
 	n, k := binary.Uvarint(b)
 	if k <= 0 || n > uint64(len(b)-k) {
-		return site.Effects{}, wasi.State{}, errors.New("the WASI part of the Return is cut off")
+		return site.Effects{}, nil, errors.New("the WASI part of the Return is cut off")
 	}
 	e, err := site.DecodeEffects(b[k : k+int(n)])
 	if err != nil {
-		return e, wasi.State{}, err
+		return e, nil, err
 	}
-	state, err := wasi.DecodeState(b[k+int(n):])
-	return e, state, err
+	rest := b[k+int(n):]
+	if len(e.Objects) == 0 && len(e.Opens) == 0 && bytes.Equal(rest, before) {
+		return e, nil, nil
+	}
+	state, err := wasi.DecodeState(rest)
+	return e, &state, err
 }
 
 // record adds an import to the log, with what it did.
@@ -153,6 +159,19 @@ func (r *cloneRun) forward(q site.Request) (site.Reply, error) {
 		return site.Reply{}, errors.New(r.abort)
 	}
 	r.mu.Unlock()
-	a := <-r.answer // a manager that is gone ends this process
-	return site.DecodeReply(a.payload)
+	for {
+		if err := r.readFrame(); err != nil {
+			return site.Reply{}, err
+		}
+		r.mu.Lock()
+		a, abort := r.answer, r.abort
+		r.answer = nil
+		r.mu.Unlock()
+		switch {
+		case a != nil:
+			return site.DecodeReply(a.payload)
+		case abort != "":
+			return site.Reply{}, errors.New(abort)
+		}
+	}
 }

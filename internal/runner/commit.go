@@ -106,15 +106,23 @@ func (r *deviceRun) prepare(p offload.Prepare) error {
 	if err := r.checkValues(p.Return); err != nil {
 		return err
 	}
-	effects, state, err := decodeResult(p.Return.Wasi)
+	before := r.live.wasi
+	for _, e := range p.Effects {
+		if e.Class != offload.Output {
+			before = nil // a commit may give an open file another identity
+		}
+	}
+	effects, state, err := decodeResult(p.Return.Wasi, before)
 	if err != nil {
 		return err
 	}
 	if effects.List, err = joinEffects(p.Effects, len(effects.Objects)); err != nil {
 		return err
 	}
-	if err := r.checkTable(&state, effects.Opens); err != nil {
-		return err
+	if state != nil {
+		if err := r.checkTable(state, effects.Opens); err != nil {
+			return err
+		}
 	}
 	if err := r.prepareMemory(p); err != nil {
 		return err
@@ -287,7 +295,10 @@ func (r *deviceRun) abandonAttempt() {
 // site made become those that the commit opened, and those that the guest
 // closed there are closed here.
 func (r *deviceRun) installWASI() error {
-	state := r.live.state
+	if r.live.state == nil {
+		return nil
+	}
+	state := *r.live.state
 	if c := r.live.committed; c != nil {
 		for fd, d := range state.Descs {
 			if h, ok := c.Handles[d.Handle]; ok {
@@ -312,5 +323,13 @@ func (r *deviceRun) installWASI() error {
 			r.local.Close(d.Handle)
 		}
 	}
+	if c := r.live.committed; c != nil {
+		for _, h := range c.Accepted {
+			if !held[h] {
+				r.local.Close(h)
+			}
+		}
+	}
+	r.live.server.Abandon() // what it kept open for further reads
 	return nil
 }

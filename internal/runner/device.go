@@ -9,10 +9,12 @@ import (
 	"strings"
 	"time"
 
+	"github.com/clonecloud/clonecloud/internal/callgraph"
 	"github.com/clonecloud/clonecloud/internal/engine"
 	"github.com/clonecloud/clonecloud/internal/offload"
 	"github.com/clonecloud/clonecloud/internal/rewrite"
 	"github.com/clonecloud/clonecloud/internal/wasi"
+	"github.com/clonecloud/clonecloud/internal/wire"
 )
 
 // deviceRun is a guest on the device. Everything in it belongs to the guest's
@@ -28,21 +30,29 @@ type deviceRun struct {
 	wasi    *wasi.System
 	machine *offload.Device
 	linkAt  int // changes of the link that the machine has been told
-	decide  *decider
+	decide  policy
 
 	entry     string // the export that runs now
 	last      bool   // nothing runs after it
+	offloads  int    // calls that were to move
 	outermost bool   // no stub has been entered since it was called
 
 	watch []watched // calls that run here and whose exit is reported
-	live  live      // the attempt in progress
-	rerun *rerun    // bound by an import log; nil mostly
+	// doomed is the length that watch had when a call was put on it that has
+	// trapped on the clone: it will trap here too, and nothing inside it moves.
+	// 0: there is none.
+	doomed int
+	live   live            // the attempt in progress
+	told   map[string]bool // why calls could not begin, where that was reported
+	rerun  *rerun          // bound by an import log; nil mostly
+
+	deltaBuf []byte // memory of live.delta, used again
 }
 
 // runDevice runs a guest to its end and returns what to report.
-func runDevice(rw io.ReadWriter, start Start, module []byte) Exit {
+func runDevice(rw io.Reader, w *wire.Writer, start Start, module []byte) Exit {
 	ctx := context.Background()
-	r := &deviceRun{start: start, pipe: newPipe(rw), epoch: time.Now()}
+	r := &deviceRun{start: start, pipe: newPipe(rw, w, exitLost), epoch: time.Now()}
 	err := r.run(ctx, module)
 	if r.local != nil {
 		r.local.CloseAll()
@@ -112,7 +122,13 @@ func (r *deviceRun) run(ctx context.Context, module []byte) error {
 		return err
 	}
 	var err error
-	if r.g, err = loadGuest(module, rewrite.Device, r.start.Offload, r.start.Only); err != nil {
+	r.g, err = loadGuest(module, loading{choose: func(graph *callgraph.Graph) (all, entries []uint32, err error) {
+		return candidates(graph, r.start.Offload, r.start.Only)
+	}})
+	if err != nil {
+		return err
+	}
+	if err := CheckImports(r.g.module); err != nil {
 		return err
 	}
 	r.g.setSystem(r.wasi)
@@ -138,7 +154,7 @@ func (r *deviceRun) run(ctx context.Context, module []byte) error {
 	ready.Cached, ready.Pinned = r.g.compiled.Cached(), r.g.pinned
 	ready.Compile = time.Since(began).Seconds()
 	r.pipe.tell(Event{Ready: ready})
-	if r.offloads() {
+	if r.mayOffload() {
 		if err := r.arm(); err != nil {
 			return err
 		}
@@ -157,8 +173,8 @@ func isDivergence(err error) bool {
 	return errors.As(err, &ours) || errors.As(err, &log) || errors.As(err, &entry)
 }
 
-// offloads reports whether this run may offload at all.
-func (r *deviceRun) offloads() bool { return r.g.out != nil && r.start.Where != "device" }
+// mayOffload reports whether this run may offload at all.
+func (r *deviceRun) mayOffload() bool { return r.g.out != nil && r.start.Where != "device" }
 
 // arm makes image 0 the base, and every stub ask.
 func (r *deviceRun) arm() error {
@@ -182,6 +198,8 @@ func (r *deviceRun) arm() error {
 // awaitLink waits until the clone is ready for calls. The manager ends this
 // process if that is never.
 func (r *deviceRun) awaitLink() {
+	r.pipe.attend()
+	defer r.pipe.rest()
 	for {
 		if link, changes := r.pipe.linkState(); link.Up {
 			r.follow(link, changes)
@@ -207,17 +225,30 @@ func (r *deviceRun) main(ctx context.Context) error {
 	}
 	entries = append(entries, program)
 	for i, name := range entries {
-		r.entry, r.last, r.outermost = name, i == len(entries)-1, true
-		fn, ok := r.g.inst.Function(name)
-		if !ok {
-			return fmt.Errorf("start the program: %s is not exported", name)
-		}
-		typ := fn.Type()
-		if err := fn.Call(ctx, make([]uint64, max(len(typ.Params), len(typ.Results)))); err != nil {
+		r.last = i == len(entries)-1
+		if err := r.invoke(ctx, name, nil); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// invoke calls an export; stack is as engine.Function has it, nil for one of
+// zeros.
+func (r *deviceRun) invoke(ctx context.Context, name string, stack []uint64) error {
+	fn, ok := r.g.inst.Function(name)
+	if !ok {
+		return fmt.Errorf("call %s: it is not exported", name)
+	}
+	if typ := fn.Type(); stack == nil {
+		stack = make([]uint64, max(len(typ.Params), len(typ.Results)))
+	}
+	r.entry, r.outermost = name, true
+	watched, doomed := len(r.watch), r.doomed
+	err := fn.Call(ctx, stack)
+	// A trap leaves without telling the stubs.
+	r.watch, r.doomed = r.watch[:watched], doomed
+	return err
 }
 
 // programEntry finds what to call: a command's _start or a reactor's

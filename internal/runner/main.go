@@ -11,6 +11,7 @@ import (
 	"github.com/clonecloud/clonecloud/internal/engine"
 	"github.com/clonecloud/clonecloud/internal/pagestate"
 	"github.com/clonecloud/clonecloud/internal/runner/proc"
+	"github.com/clonecloud/clonecloud/internal/wire"
 )
 
 // MaybeChild makes this process a runner if a manager started it as one, and
@@ -44,12 +45,12 @@ func child(c *proc.Child) int {
 		fmt.Fprintln(os.Stderr, "clonecloud: runner:", err)
 		return proc.ExitUsage
 	}
-	p := &pipe{w: newWriter(c.Conn)}
+	p := &pipe{w: wire.NewWriter(c.Conn)} // the only writer: frames keep their order
 	var exit Exit
 	if start.Role == RoleDevice {
-		exit = runDevice(c.Conn, start, module)
+		exit = runDevice(c.Conn, p.w, start, module)
 	} else {
-		exit = exitOf(runClone(c.Conn, start, module))
+		exit = exitOf(runClone(c.Conn, p.w, start, module))
 	}
 	p.tell(Event{Exit: &exit})
 	select {} // the manager has the last word, and ends this process

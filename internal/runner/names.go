@@ -1,6 +1,7 @@
 package runner
 
 import (
+	"encoding/hex"
 	"fmt"
 
 	"github.com/clonecloud/clonecloud/internal/engine"
@@ -15,9 +16,9 @@ func imageName(i offload.Image) pagestate.Name {
 	case offload.ModuleImage:
 		return "module"
 	case offload.EntryImage:
-		return pagestate.Name(fmt.Sprintf("%x.entry", i.Attempt[:]))
+		return pagestate.Name(hex.EncodeToString(i.Attempt[:]) + ".entry")
 	case offload.ResultImage:
-		return pagestate.Name(fmt.Sprintf("%x.result", i.Attempt[:]))
+		return pagestate.Name(hex.EncodeToString(i.Attempt[:]) + ".result")
 	default:
 		return ""
 	}

@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"google.golang.org/protobuf/proto"
@@ -25,11 +26,29 @@ func (f frame) size() int64 {
 	return int64(wire.HeaderSize) + int64(f.head.MetaLen) + int64(f.head.BodyLen)
 }
 
-// pipe is the runner's end of the socket to its manager. One goroutine reads
-// frames into a queue; the guest's goroutine takes them out. A runner whose
-// manager is gone ends itself (PROTOCOL rule 20), whatever the guest is doing.
+// readable is a stream on which one can wait without reading.
+type readable interface {
+	// WaitReadable waits until a Read would not block or d, unless negative, is over.
+	WaitReadable(d time.Duration) (bool, error)
+}
+
+// pipe is the runner's end of the socket to its manager. While an attempt lives
+// the guest's goroutine reads it (attend), because handing each frame from one
+// goroutine to another was measured to cost as much as a network's hop; at
+// other times a goroutine of its own does, so that a change of the link is known
+// and nothing piles up. A runner whose manager is gone ends itself (PROTOCOL
+// rule 20), whatever the guest is doing: package proc sees to that.
 type pipe struct {
-	w *wire.Writer
+	w    *wire.Writer
+	lost func()       // the manager is gone; it may return
+	gone bool         // lost was called
+	r    *wire.Reader // belongs to whoever holds turn
+	poll readable     // nil: frames always come by the other goroutine
+
+	turn     sync.Mutex
+	attended atomic.Bool
+	idle     chan struct{} // has a token when the other goroutine is to look again
+	later    *time.Timer   // ends the attention
 
 	mu      sync.Mutex
 	queue   []frame
@@ -38,45 +57,175 @@ type pipe struct {
 	changes int // of link
 }
 
-func newPipe(rw io.ReadWriter) *pipe {
-	p := &pipe{w: wire.NewWriter(rw), more: make(chan struct{}, 1), link: &wire.LinkState{}}
-	go p.read(wire.NewReader(rw, wire.ReaderConfig{}))
+func newPipe(rw io.Reader, w *wire.Writer, lost func()) *pipe {
+	p := &pipe{
+		w: w, lost: lost, r: wire.NewReader(rw, wire.ReaderConfig{}),
+		more: make(chan struct{}, 1), idle: make(chan struct{}, 1), link: &wire.LinkState{},
+	}
+	p.poll, _ = rw.(readable)
+	p.later = time.AfterFunc(time.Hour, p.neglect)
+	p.later.Stop()
+	go p.watch()
 	return p
 }
 
-// exitLost is the code of a runner that lost its manager; nobody reads it.
-const exitLost = 1
+// exitLost ends a runner that lost its manager; nobody reads the code.
+func exitLost() { os.Exit(1) }
 
-func (p *pipe) read(r *wire.Reader) {
+// attentionSpan is how long after an attempt the guest's goroutine keeps the
+// right to read: calls often follow each other closely, and waking the other
+// goroutine for nothing costs.
+const attentionSpan = 5 * time.Millisecond
+
+// attend gives the reading to the caller, which calls next, until it calls rest.
+func (p *pipe) attend() {
+	if p.poll == nil {
+		return
+	}
+	p.later.Stop()
+	p.attended.Store(true)
+}
+
+// rest gives the reading back, soon.
+func (p *pipe) rest() {
+	if p.poll != nil {
+		p.later.Reset(attentionSpan)
+	}
+}
+
+func (p *pipe) neglect() {
+	p.attended.Store(false)
+	select {
+	case p.idle <- struct{}{}:
+	default:
+	}
+}
+
+// watch reads while the guest's goroutine does not.
+func (p *pipe) watch() {
 	for {
-		f, err := r.ReadFrame()
-		if err != nil {
-			os.Exit(exitLost)
+		for p.attended.Load() {
+			<-p.idle
 		}
-		m, err := f.Message()
-		if err != nil {
-			continue // a manager relays what a hostile peer sent: no state changes
+		p.turn.Lock()
+		buffered := p.r.Buffered() > 0
+		p.turn.Unlock()
+		if p.poll != nil && !buffered {
+			if _, err := p.poll.WaitReadable(-1); err != nil {
+				p.lost()
+				return
+			}
 		}
-		p.mu.Lock()
-		if l, ok := m.(*wire.LinkState); ok {
-			p.link = l
-			p.changes++
+		p.turn.Lock()
+		if !p.attended.Load() && p.ready() {
+			if f, ok := p.read(); ok {
+				p.enqueue(f)
+			}
 		}
-		p.queue = append(p.queue, frame{f.Header, m, f.Body})
-		p.mu.Unlock()
-		select {
-		case p.more <- struct{}{}:
-		default:
+		gone := p.gone
+		p.turn.Unlock()
+		if gone {
+			return
 		}
 	}
+}
+
+// ready reports whether a frame has begun to arrive, so that whoever holds turn
+// does not wait with it. Without poll nobody else wants it.
+func (p *pipe) ready() bool {
+	if p.poll == nil || p.r.Buffered() > 0 {
+		return true
+	}
+	ok, err := p.poll.WaitReadable(0)
+	return ok && err == nil
+}
+
+// read takes one frame off the stream; turn is held.
+func (p *pipe) read() (frame, bool) {
+	f, err := p.r.ReadFrame()
+	if err != nil {
+		p.gone = true
+		p.lost()
+		return frame{}, false
+	}
+	m, err := f.Message()
+	if err != nil {
+		return frame{}, false // a manager relays what a hostile peer sent: no state changes
+	}
+	p.note(m)
+	return frame{f.Header, m, f.Body}, true
+}
+
+// note remembers what a frame says about the link.
+func (p *pipe) note(m proto.Message) {
+	if l, ok := m.(*wire.LinkState); ok {
+		p.mu.Lock()
+		p.link = l
+		p.changes++
+		p.mu.Unlock()
+	}
+}
+
+// deliver puts in a frame that did not come by the stream.
+func (p *pipe) deliver(f frame) {
+	p.note(f.msg)
+	p.enqueue(f)
+}
+
+func (p *pipe) enqueue(f frame) {
+	p.mu.Lock()
+	p.queue = append(p.queue, f)
+	p.mu.Unlock()
+	select {
+	case p.more <- struct{}{}:
+	default:
+	}
+}
+
+func (p *pipe) dequeue() (f frame, ok bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if len(p.queue) == 0 {
+		return f, false
+	}
+	f = p.queue[0]
+	p.queue[0] = frame{}
+	p.queue = p.queue[1:]
+	return f, true
 }
 
 // errTimeout is next's answer when nothing arrived in time.
 var errTimeout = errors.New("no frame in time")
 
-// next takes a frame out of the queue, waiting for one until the deadline (the
-// zero time: for ever).
+// next returns the next frame, waiting for one until the deadline (the zero
+// time: for ever).
 func (p *pipe) next(deadline time.Time) (frame, error) {
+	if p.poll == nil {
+		return p.nextQueued(deadline)
+	}
+	p.turn.Lock() // a frame that the other goroutine has begun it reads to its end
+	defer p.turn.Unlock()
+	if f, ok := p.dequeue(); ok {
+		return f, nil
+	}
+	for {
+		if !deadline.IsZero() && p.r.Buffered() == 0 {
+			ready, err := p.poll.WaitReadable(max(time.Until(deadline), 0))
+			if err != nil {
+				p.lost()
+			}
+			if !ready {
+				return frame{}, errTimeout
+			}
+		}
+		if f, ok := p.read(); ok || p.gone {
+			return f, nil
+		}
+	}
+}
+
+// nextQueued is next where the other goroutine reads everything.
+func (p *pipe) nextQueued(deadline time.Time) (frame, error) {
 	var expired <-chan time.Time
 	if !deadline.IsZero() {
 		t := time.NewTimer(time.Until(deadline))
@@ -84,15 +233,9 @@ func (p *pipe) next(deadline time.Time) (frame, error) {
 		expired = t.C
 	}
 	for {
-		p.mu.Lock()
-		if len(p.queue) > 0 {
-			f := p.queue[0]
-			p.queue[0] = frame{}
-			p.queue = p.queue[1:]
-			p.mu.Unlock()
+		if f, ok := p.dequeue(); ok {
 			return f, nil
 		}
-		p.mu.Unlock()
 		select {
 		case <-p.more:
 		case <-expired:
@@ -116,14 +259,20 @@ func (p *pipe) linkState() (*wire.LinkState, int) {
 	return p.link, p.changes
 }
 
-// tell sends an event. A manager that is gone is noticed by read.
+// tell sends an event; one about a call may wait for the next frame. A manager
+// that is gone is noticed by package proc.
 func (p *pipe) tell(e Event) {
 	data, err := json.Marshal(e)
 	if err != nil {
 		return
 	}
-	_ = p.w.Send(wire.Header{Type: wire.TypeEvent}, &wire.Event{Json: data}, nil)
+	f, err := wire.NewFrame(wire.Header{Type: wire.TypeEvent}, &wire.Event{Json: data}, nil)
+	if err != nil {
+		return
+	}
+	if e.Call != nil {
+		_ = p.w.Hold(f)
+		return
+	}
+	_ = p.w.WriteFrame(f)
 }
-
-// newWriter exists so that main needs no other package for one frame.
-func newWriter(w io.Writer) *wire.Writer { return wire.NewWriter(w) }

@@ -31,8 +31,8 @@ type Outcome struct {
 	Got string
 	// Expected says whether the specification wanted it.
 	Expected bool
-	// File is the module of the command.
-	File string
+	File     string // the module of the command
+	Text     string // the failure that the specification names
 }
 
 // Run runs a script on a host. Commands about the text format are left out.
@@ -66,7 +66,7 @@ type runner struct {
 }
 
 func (r *runner) command(c *Command, as string) (Outcome, error) {
-	o := Outcome{Line: c.Line, Type: c.Type, File: r.file}
+	o := Outcome{Line: c.Line, Type: c.Type, File: r.file, Text: c.Text}
 	switch c.Type {
 	case "module":
 		r.file = c.Filename

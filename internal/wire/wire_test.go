@@ -29,12 +29,12 @@ func samples() []proto.Message {
 		&Hello{Magic: Magic, MinVersion: 1, MaxVersion: 3, Software: "test"},
 		&Welcome{Version: 1, Engine: "compiler", Limits: &Limits{MaxBody: 1}},
 		&Refuse{Code: RefuseCode_REFUSE_BUSY, Text: "full"},
-		&Ping{Nonce: 1}, &Pong{Nonce: 1}, &Bye{Reason: "done"}, &Unpair{}, &LinkState{Up: true},
+		&Ping{Nonce: 1}, &Pong{Nonce: 1}, &Bye{Reason: "done"}, &Unpair{}, &LinkState{Up: true}, &Event{Json: []byte("{}")},
 		&RunOpen{ModuleSha256: hash, ModuleSize: 100, MemoryMaxPages: 65536},
 		&ModuleWant{Chunks: []uint32{0, 5}},
 		&ModuleChunk{Index: 3, Size: ChunkSize, Sha256: hash},
 		&RunReady{CompileNanos: 5}, &RunClose{},
-		&Call{Base: &Image{Kind: ImageKind_IMAGE_RESULT, Attempt: attempt[:]}, Function: 9, Args: []uint64{1}, Seed: hash},
+		aCall(),
 		&PageHashes{MemoryBytes: 8 * PageSize},
 		&NeedBase{}, &NeedPages{Runs: []uint32{0, 1, 5, 2}}, &Applied{ApplyNanos: 3},
 		&ImportRequest{Entry: 1, Class: Class_CLASS_IMMEDIATE, Payload: []byte("x")},
@@ -42,6 +42,13 @@ func samples() []proto.Message {
 		&Release{First: 2, Entries: []*Entry{{Class: Class_CLASS_OUTPUT, Encoded: []byte("e"), Effect: []byte("hi")}}, Reads: [][]byte{[]byte("f")}},
 		&Return{Outcome: Outcome_OUTCOME_RETURNED, Results: []uint64{3}, Bare: []*BareEffect{{Entry: 8, Class: Class_CLASS_OUTPUT}}},
 		&Ack{}, &Cancel{Reason: "x"}, &Resume{Received: 4}, &Resumed{Received: 5}, &Unknown{Reason: "gone"},
+	}
+}
+
+func aCall() *Call {
+	return &Call{
+		Base:     &Image{Kind: ImageKind_IMAGE_RESULT, Attempt: attempt[:]},
+		Function: 9, Args: []uint64{1}, Seed: bytes.Repeat([]byte{7}, 32),
 	}
 }
 
@@ -181,7 +188,7 @@ func TestASmallFrameIsOneWriteAndALargeOneIsNotCopied(t *testing.T) {
 	if err := NewWriter(w).WriteFrame(f); err != nil || w.n != 1 || w.bytes != f.Size() {
 		t.Errorf("%d writes, %d bytes of %d, error %v", w.n, w.bytes, f.Size(), err)
 	}
-	big := sampleFrame(t, samples()[13])
+	big := sampleFrame(t, aCall())
 	big.Body = make([]byte, 8<<20)
 	wr := NewWriter(&writes{})
 	allocs := testing.AllocsPerRun(3, func() {
@@ -240,7 +247,7 @@ func patched(tb testing.TB, m proto.Message, change func(b []byte)) []byte {
 }
 
 func TestHostileHeadersAreRefusedBeforeAllocation(t *testing.T) {
-	call := samples()[13]
+	call := aCall()
 	put := func(at int, v uint32) func([]byte) {
 		return func(b []byte) { binary.LittleEndian.PutUint32(b[at:], v) }
 	}
@@ -275,7 +282,7 @@ func TestHostileHeadersAreRefusedBeforeAllocation(t *testing.T) {
 }
 
 func TestAFlippedBitInHeaderOrMetaIsFound(t *testing.T) {
-	f := sampleFrame(t, samples()[13])
+	f := sampleFrame(t, aCall())
 	good := encode(t, f)
 	for bit := range 8 * (HeaderSize + len(f.Meta)) {
 		b := bytes.Clone(good)
@@ -287,7 +294,7 @@ func TestAFlippedBitInHeaderOrMetaIsFound(t *testing.T) {
 }
 
 func TestAPeerThatPromisesAndDoesNotSendCostsAStepAlone(t *testing.T) {
-	b := patched(t, samples()[13], func(b []byte) { binary.LittleEndian.PutUint32(b[8:], 1<<30) })
+	b := patched(t, aCall(), func(b []byte) { binary.LittleEndian.PutUint32(b[8:], 1<<30) })
 	var before, after uint64
 	res := testing.Benchmark(func(bb *testing.B) {
 		bb.ReportAllocs()
@@ -305,7 +312,7 @@ func TestAPeerThatPromisesAndDoesNotSendCostsAStepAlone(t *testing.T) {
 
 func TestALargeBodyArrivesWhole(t *testing.T) {
 	for _, n := range []int{firstStep - 1, firstStep, firstStep + 1, 8*firstStep + 1, 9 << 20} {
-		f := sampleFrame(t, samples()[13])
+		f := sampleFrame(t, aCall())
 		f.Body = make([]byte, n)
 		for i := range f.Body {
 			f.Body[i] = byte(i * 7)
@@ -318,7 +325,7 @@ func TestALargeBodyArrivesWhole(t *testing.T) {
 }
 
 func TestTheSmallerLimitBinds(t *testing.T) {
-	f := sampleFrame(t, samples()[13])
+	f := sampleFrame(t, aCall())
 	f.Body = make([]byte, 1000)
 	_, err := NewReader(bytes.NewReader(encode(t, f)), ReaderConfig{MaxBody: 999}).ReadFrame()
 	if err == nil || !strings.Contains(err.Error(), "limit 999") {
@@ -383,7 +390,7 @@ func TestABatchOfEmptyEntriesIsCountedBeforeItIsDecoded(t *testing.T) {
 }
 
 func TestNoFrameIsMadeThatAReaderWouldRefuse(t *testing.T) {
-	if _, err := NewFrame(Header{Type: TypeCall, Seq: 1}, samples()[13], nil); err == nil {
+	if _, err := NewFrame(Header{Type: TypeCall, Seq: 1}, aCall(), nil); err == nil {
 		t.Error("a Call without run and attempt was made")
 	}
 	if _, err := NewFrame(header(TypeApplied), &Ack{}, nil); err == nil {

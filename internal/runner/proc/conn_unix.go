@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"sync/atomic"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -66,6 +67,26 @@ func (c *rawConn) Close() error {
 	}
 	_ = unix.Shutdown(c.fd, unix.SHUT_RDWR)
 	return unix.Close(c.fd)
+}
+
+// WaitReadable waits until a Read would not block, or the time is over; a
+// negative time means for ever. It takes no byte from the stream.
+func (c *rawConn) WaitReadable(d time.Duration) (bool, error) {
+	timeout := -1
+	until := time.Now().Add(d)
+	fds := []unix.PollFd{{Fd: int32(c.fd), Events: unix.POLLIN}}
+	for {
+		if d >= 0 {
+			timeout = int((max(time.Until(until), 0) + time.Millisecond - 1) / time.Millisecond)
+		}
+		n, err := unix.Poll(fds, timeout)
+		if err == nil {
+			return n > 0, nil
+		}
+		if !errors.Is(err, unix.EINTR) && !errors.Is(err, unix.EAGAIN) {
+			return false, c.fail("poll", err)
+		}
+	}
 }
 
 // Fd returns the descriptor, for the passing of others over the stream.

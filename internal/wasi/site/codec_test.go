@@ -22,7 +22,8 @@ var (
 	}
 	sampleEffects = site.Effects{
 		Objects: []site.Object{
-			{Type: wasi.FiletypeDirectory, Handle: 3, ID: sampleID}, {New: true, Type: wasi.FiletypeRegularFile},
+			{Type: wasi.FiletypeDirectory, Handle: 3, ID: sampleID},
+			{New: true, Type: wasi.FiletypeRegularFile},
 			{New: true, Type: wasi.FiletypeSymbolicLink},
 		},
 		List: []site.Effect{
@@ -45,6 +46,7 @@ var (
 		{Kind: site.ReadListing, Handle: 3, Hash: [16]byte{1}},
 		{Kind: site.ReadLink, Handle: 3, Path: "l", Type: wasi.FiletypeSymbolicLink, ID: sampleID, Target: "t"},
 		{Kind: site.ReadThrough, Handle: 3, Path: "d", Type: wasi.FiletypeDirectory, ID: sampleID},
+		{Kind: site.ReadWritable, Handle: 3, Path: "d"},
 	}
 )
 

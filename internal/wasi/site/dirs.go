@@ -107,6 +107,7 @@ func (s *Site) set(d *node, name string, n *node) {
 
 // entryAt walks to a name that is about to be made.
 func (s *Site) entryAt(dir wasi.Handle, path string) (spot, wasi.Errno) {
+	s.meet(dir, path, want{})
 	d, e := s.changeable(dir)
 	if e != wasi.ErrnoSuccess {
 		return spot{}, e
@@ -205,6 +206,7 @@ func (s *Site) Link(oldDir wasi.Handle, oldPath string, follow bool, newDir wasi
 	if follow {
 		return wasi.ErrnoInval
 	}
+	s.meet(oldDir, oldPath, want{})
 	od, e := s.changeable(oldDir)
 	if e != wasi.ErrnoSuccess {
 		return e
@@ -228,6 +230,7 @@ func (s *Site) Link(oldDir wasi.Handle, oldPath string, follow bool, newDir wasi
 	if e := vacant(sp); e != wasi.ErrnoSuccess {
 		return e
 	}
+	s.noteWritable(sp.dir)
 	if n.typ == wasi.FiletypeDirectory {
 		return wasi.ErrnoPerm
 	}
@@ -240,6 +243,7 @@ func (s *Site) Link(oldDir wasi.Handle, oldPath string, follow bool, newDir wasi
 
 // Unlink removes a name that is not a folder's.
 func (s *Site) Unlink(dir wasi.Handle, path string) wasi.Errno {
+	s.meet(dir, path, want{})
 	d, e := s.changeable(dir)
 	if e != wasi.ErrnoSuccess {
 		return e
@@ -252,6 +256,7 @@ func (s *Site) Unlink(dir wasi.Handle, path string) wasi.Errno {
 	if e != wasi.ErrnoSuccess {
 		return e
 	}
+	s.noteWritable(sp.dir)
 	if n.typ == wasi.FiletypeDirectory {
 		return wasi.ErrnoIsdir
 	}
@@ -271,6 +276,7 @@ func (s *Site) drop(n *node) {
 
 // Rmdir removes an empty folder.
 func (s *Site) Rmdir(dir wasi.Handle, path string) wasi.Errno {
+	s.meet(dir, path, want{})
 	d, e := s.changeable(dir)
 	if e != wasi.ErrnoSuccess {
 		return e
@@ -283,6 +289,7 @@ func (s *Site) Rmdir(dir wasi.Handle, path string) wasi.Errno {
 	if e != wasi.ErrnoSuccess {
 		return e
 	}
+	s.noteWritable(sp.dir)
 	if n.typ != wasi.FiletypeDirectory {
 		return wasi.ErrnoNotdir
 	}
@@ -307,6 +314,7 @@ func (s *Site) removeDir(sp spot, n *node) {
 
 // Rename gives what oldPath names the name newPath, in place of what has it.
 func (s *Site) Rename(oldDir wasi.Handle, oldPath string, newDir wasi.Handle, newPath string) wasi.Errno {
+	s.meet(oldDir, oldPath, want{})
 	od, e := s.changeable(oldDir)
 	if e != wasi.ErrnoSuccess {
 		return e
@@ -341,6 +349,8 @@ func (s *Site) Rename(oldDir wasi.Handle, oldPath string, newDir wasi.Handle, ne
 	if old == n {
 		return wasi.ErrnoSuccess
 	}
+	s.noteWritable(from.dir)
+	s.noteWritable(to.dir)
 	if e := s.replaceable(n, old, from); e != wasi.ErrnoSuccess {
 		return e
 	}

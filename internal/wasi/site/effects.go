@@ -30,8 +30,6 @@ const (
 	EffectWrite                   // Data at Offset of Object
 	EffectSetSize                 // Object gets Size bytes
 	EffectTimes                   // Object's times
-
-	kindEnd
 )
 
 // Effect is one thing that the guest did. Dir, Dir2 and Object index

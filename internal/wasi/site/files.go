@@ -8,14 +8,17 @@ import (
 // is wasi.Local's.
 func (s *Site) Open(dir wasi.Handle, path string, f wasi.OpenFlags) (wasi.Handle, wasi.Stat, wasi.Errno) {
 	fail := func(e wasi.Errno) (wasi.Handle, wasi.Stat, wasi.Errno) { return 0, wasi.Stat{}, e }
+	excl := f.Create && f.Exclusive
+	w := want{follow: f.Follow && (!excl || f.Directory), read: f.Read || !writes(f), write: writes(f), list: f.Directory}
+	if f.Directory {
+		w.read, w.write = true, false
+	} else if f.Read && !f.Truncate {
+		w.first = maxFirstRead
+	}
+	s.meet(dir, path, w)
 	d, e := s.dir(dir)
 	if e != wasi.ErrnoSuccess {
 		return fail(e)
-	}
-	excl := f.Create && f.Exclusive
-	w := want{follow: f.Follow && (!excl || f.Directory), read: f.Read || !writes(f), write: writes(f), list: f.Directory}
-	if f.Read && !f.Truncate && !f.Directory {
-		w.first = maxFirstRead
 	}
 	sp, e := s.walk(d.n, path, w)
 	if e == wasi.ErrnoSuccess && sp.exists() && sp.k.n.typ == wasi.FiletypeSymbolicLink {
@@ -34,10 +37,12 @@ func (s *Site) Open(dir wasi.Handle, path string, f wasi.OpenFlags) (wasi.Handle
 	switch {
 	case f.Directory && e == wasi.ErrnoSuccess:
 		if n.typ != wasi.FiletypeDirectory {
+			if e := s.permitted(n, true, false, 0); e != wasi.ErrnoSuccess {
+				return fail(e)
+			}
 			return fail(wasi.ErrnoNotdir)
 		}
 		f.Create, f.Exclusive, f.Truncate, f.Write = false, false, false, false
-		w.read, w.write = true, false
 	case e == wasi.ErrnoNoent && f.Create && !f.Directory:
 		if d.readOnly {
 			return fail(wasi.ErrnoRofs)
@@ -107,6 +112,7 @@ func (s *Site) StatAt(dir wasi.Handle, path string, follow bool) (wasi.Stat, was
 
 // find returns the node that path names.
 func (s *Site) find(dir wasi.Handle, path string, follow bool) (*node, wasi.Errno) {
+	s.meet(dir, path, want{follow: follow})
 	d, e := s.dir(dir)
 	if e != wasi.ErrnoSuccess {
 		return nil, e
@@ -302,6 +308,7 @@ func (s *Site) SetTimes(h wasi.Handle, atim, mtim wasi.TimeSet) wasi.Errno {
 
 // SetTimesAt sets the times of what path names.
 func (s *Site) SetTimesAt(dir wasi.Handle, path string, follow bool, atim, mtim wasi.TimeSet) wasi.Errno {
+	s.meet(dir, path, want{follow: follow})
 	if _, e := s.changeable(dir); e != wasi.ErrnoSuccess {
 		return e
 	}

@@ -88,7 +88,7 @@ const (
 	codeEnd
 )
 
-// Flags of an OpStat's reply.
+// Flags of the reply to OpStat, and to OpWalk about the folder it began at.
 const (
 	FlagReadOnly = 1 << iota // a folder, or a file from one, in which nothing may be changed
 	FlagRead                 // opened for reading

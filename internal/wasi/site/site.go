@@ -1,7 +1,9 @@
 package site
 
 import (
+	"math"
 	"math/rand/v2"
+	"strings"
 	"time"
 
 	"github.com/clonecloud/clonecloud/internal/wasi"
@@ -36,9 +38,9 @@ type Config struct {
 	Forward func(Request) (Reply, error)
 
 	// BeforeImmediate is called before a request whose Op is immediate: it
-	// must release the output queued so far ([Site.TakeOutput]) and have the
-	// device check the reads. An error ends the attempt. Nil: nothing can be
-	// released, so an attempt with output queued is abandoned there.
+	// must send what [Site.TakeBatch] returns and have the device check and
+	// release it. An error ends the attempt, as does an immediate effect
+	// where this is nil.
 	BeforeImmediate func() error
 
 	Realtime, Monotonic int64    // the device's clocks at the Call, nanoseconds
@@ -129,10 +131,11 @@ func (s *Site) flush() {
 	if s.log.hasChanges() {
 		abort("an immediate effect after a file change")
 	}
-	if s.cfg.BeforeImmediate != nil {
-		if err := s.cfg.BeforeImmediate(); err != nil {
-			abort("release before an immediate effect: " + err.Error())
-		}
+	if s.cfg.BeforeImmediate == nil {
+		abort("an immediate effect, and nothing can be released")
+	}
+	if err := s.cfg.BeforeImmediate(); err != nil {
+		abort("release before an immediate effect: " + err.Error())
 	}
 	if !s.log.empty() {
 		abort("an immediate effect while output is queued")
@@ -151,11 +154,37 @@ func (s *Site) get(h wasi.Handle) (*file, wasi.Errno) {
 	if p.Errno != wasi.ErrnoSuccess {
 		return nil, p.Errno
 	}
+	return s.adopt(h, p), wasi.ErrnoSuccess
+}
+
+// adopt takes over what the device says of a handle.
+func (s *Site) adopt(h wasi.Handle, p Reply) *file {
 	n := s.tree.device(s, h, p.Stat)
-	f := &file{n: n, flags: wasi.OpenFlags{Read: p.Flags&FlagRead != 0, Write: p.Flags&FlagWrite != 0}, readOnly: p.Flags&FlagReadOnly != 0}
+	f := &file{
+		n:        n,
+		flags:    wasi.OpenFlags{Read: p.Flags&FlagRead != 0, Write: p.Flags&FlagWrite != 0},
+		readOnly: p.Flags&FlagReadOnly != 0,
+	}
 	s.handles[h] = f
 	s.noteNode(n)
-	return f, wasi.ErrnoSuccess
+	return f
+}
+
+// meet asks the device for a walk from a handle that has not been used yet,
+// so that the first use of a folder costs no round trip more than the next.
+func (s *Site) meet(h wasi.Handle, path string, w want) {
+	if h&wasi.SiteHandle != 0 || h <= stderr || s.handles[h] != nil {
+		return
+	}
+	if path == "" || path[0] == '/' || len(path) > wasi.MaxPath || strings.IndexByte(path, 0) >= 0 {
+		return
+	}
+	p := s.askWalk(h, path, w)
+	if p.Stat.Type != wasi.FiletypeDirectory {
+		return
+	}
+	s.adopt(h, p)
+	s.takeWalk(h, p, w)
 }
 
 // dir returns the folder behind h.
@@ -234,4 +263,11 @@ type Batch struct {
 // most max bytes of it (but at least one write), with the reads noted since
 // the last call. It reports false, and takes nothing, if there is no such
 // output.
-func (s *Site) TakeOutput(max int) (Batch, bool) { return s.log.takeOutput(max) }
+func (s *Site) TakeOutput(max int) (Batch, bool) { return s.log.takeOutput(max, false) }
+
+// TakeBatch is TakeOutput without a bound, and takes the reads even if there
+// is no output: before an immediate effect they must be checked all the same.
+func (s *Site) TakeBatch() Batch {
+	b, _ := s.log.takeOutput(math.MaxInt, true)
+	return b
+}

@@ -205,7 +205,10 @@ func (s *Site) lookup(dir *node, parts []string, w want) (*kid, wasi.Errno) {
 // forwardWalk asks the device for every part of path, and takes over what it
 // says.
 func (s *Site) forwardWalk(root wasi.Handle, path string, w want) {
-	p := s.askWalk(root, path, w)
+	s.takeWalk(root, s.askWalk(root, path, w), w)
+}
+
+func (s *Site) takeWalk(root wasi.Handle, p Reply, w want) {
 	for _, f := range p.Facts {
 		s.tree.insert(s, root, f)
 	}

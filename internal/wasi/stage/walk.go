@@ -28,7 +28,10 @@ func (s *Server) walk(r site.Request) site.Reply {
 	if root, _ := s.cfg.Host.Folder(r.Handle); root == nil {
 		return site.Reply{Errno: wasi.ErrnoNotdir}
 	}
-	var p site.Reply
+	p := s.stat(r.Handle)
+	if p.Errno != wasi.ErrnoSuccess {
+		return p
+	}
 	p.Facts, p.End = s.resolve(r.Handle, r.Path, r.Follow)
 	if p.End == "" {
 		return p
