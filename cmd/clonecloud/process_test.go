@@ -210,12 +210,24 @@ func (b *bench) local(args ...string) string {
 	return string(out)
 }
 
-// A long program, by the number of its steps: each is some tenths of a second,
-// and its output is released as it comes.
+// Programs by the number of their steps, each of which is a tenth of a second
+// or so; output is released as it comes. The long one is never waited for.
 var (
-	long   = []string{"steps.wasm", "1000", "100"}
-	medium = []string{"steps.wasm", "12", "150"}
+	long   = []string{"steps.wasm", "5000", "60"}
+	medium = []string{"steps.wasm", "12", "60"}
 )
+
+var mediumOutput struct {
+	once sync.Once
+	text string
+}
+
+// mediumLocal is what the medium program prints on the device alone.
+func (b *bench) mediumLocal() string {
+	b.t.Helper()
+	mediumOutput.once.Do(func() { mediumOutput.text = b.local(medium...) })
+	return mediumOutput.text
+}
 
 func onClone(program ...string) []string {
 	return append([]string{"run", "--where", "clone"}, program...)
@@ -314,7 +326,7 @@ func TestAKilledDeviceLeavesNoRunnersBehind(t *testing.T) {
 
 func TestAKilledNodeLeavesNoRunnersAndTheRunEndsOnTheDevice(t *testing.T) {
 	b := newBench(t, true)
-	want := b.local(medium...)
+	want := b.mediumLocal()
 	r := b.start(onClone(medium...)...)
 	r.printed("step 1 ")
 	clones := b.clones()
@@ -330,7 +342,7 @@ func TestAKilledNodeLeavesNoRunnersAndTheRunEndsOnTheDevice(t *testing.T) {
 
 func TestAKilledCloneEndsInTheResultOfALocalRun(t *testing.T) {
 	b := newBench(t, true)
-	want := b.local(medium...)
+	want := b.mediumLocal()
 	r := b.start(onClone(medium...)...)
 	r.printed("step 1 ")
 	for _, pid := range b.clones() {
@@ -346,7 +358,7 @@ func TestAKilledCloneEndsInTheResultOfALocalRun(t *testing.T) {
 
 func TestANodeThatIsToldToStopLetsARunningCallEnd(t *testing.T) {
 	b := newBench(t, true)
-	want := b.local(medium...)
+	want := b.mediumLocal()
 	report := filepath.Join(b.dir, "r.json")
 	r := b.start(append([]string{"run", "--where", "clone", "--report", report}, medium...)...)
 	r.printed("step 1 ")
@@ -387,7 +399,7 @@ func TestANodeThatIsStoppingTakesNothingNew(t *testing.T) {
 
 func TestOffEndsTheOffloadOfARunThatGoesOnHere(t *testing.T) {
 	b := newBench(t, true)
-	want := b.local(medium...)
+	want := b.mediumLocal()
 	r := b.start(onClone(medium...)...)
 	r.printed("step 1 ")
 	if out, err := b.command("off").CombinedOutput(); err != nil {
@@ -426,7 +438,7 @@ func TestTwoRunsBesideEachOtherDoNotDisturbEachOther(t *testing.T) {
 	one.signal(os.Interrupt)
 	one.ends(130)
 	two.ends(0)
-	if want := b.local(medium...); two.out.String() != want {
+	if want := b.mediumLocal(); two.out.String() != want {
 		t.Errorf("stdout %q, want %q", two.out.String(), want)
 	}
 	left, err := filepath.Glob(filepath.Join(b.home, "commits", "*"))
