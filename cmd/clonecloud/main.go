@@ -113,6 +113,7 @@ func run(args []string, s stdio) int {
 	if bare {
 		args = []string{"--help"} // and yet no success: a script has lost its verb
 	}
+	args, guests := splitArgs(parser.Model, args)
 	kctx, err := parse(parser, args)
 	switch {
 	case bare:
@@ -123,6 +124,7 @@ func run(args []string, s stdio) int {
 		hint := "clonecloud --help lists the verbs, clonecloud VERB --help the flags"
 		return report(s.err, exitCode{exitUsage, withHint(err, hint)})
 	}
+	c.Run.App = append(c.Run.App, guests...)
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	context.AfterFunc(ctx, stop) // a second Ctrl-C ends this process at once
