@@ -30,26 +30,20 @@ type bench struct {
 	node *served
 }
 
-// testBinary makes this test binary answer to the command's name, once.
-var testBinary = sync.OnceValues(func() (string, error) {
-	self, err := os.Executable()
-	if err != nil {
-		return "", err
-	}
-	dir, err := os.MkdirTemp("", "clonecloud-test-")
-	if err != nil {
-		return "", err
-	}
-	path := filepath.Join(dir, "clonecloud")
-	return path, os.Symlink(self, path)
-})
-
 func newBench(t *testing.T, pair bool) *bench {
 	t.Helper()
 	t.Parallel() // they mostly wait
 	b := &bench{t: t, dir: t.TempDir()}
 	b.home = filepath.Join(b.dir, "home")
 	if err := linkPrograms(b.dir); err != nil {
+		t.Fatal(err)
+	}
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	// Under this name the test binary is the command.
+	if err := os.Symlink(self, filepath.Join(b.dir, "clonecloud")); err != nil {
 		t.Fatal(err)
 	}
 	if pair {
@@ -64,11 +58,7 @@ func newBench(t *testing.T, pair bool) *bench {
 // command is one invocation in the bench's folder.
 func (b *bench) command(args ...string) *exec.Cmd {
 	b.t.Helper()
-	path, err := testBinary()
-	if err != nil {
-		b.t.Fatal(err)
-	}
-	cmd := exec.Command(path, args...)
+	cmd := exec.Command(filepath.Join(b.dir, "clonecloud"), args...)
 	cmd.Args[0] = "clonecloud"
 	cmd.Dir = b.dir
 	cmd.Env = append(os.Environ(), "CLONECLOUD_HOME="+b.home)
