@@ -30,7 +30,7 @@ import (
 // device and the clone, over a shaped link.
 type demoCmd struct {
 	Link   string `default:"wifi" placeholder:"PROFILE" help:"Link to the clone: wifi, lte, 5g, wifi-2011, 3g-2011 or a file."`
-	Out    string `placeholder:"DIR" help:"Folder for the pictures with boxes; default: a new one in the current folder."`
+	Out    string `placeholder:"DIR" help:"Folder for the pictures with boxes (clonecloud-demo)."`
 	Photos int    `default:"6" help:"How many photos the fast columns take; the interpreter takes one."`
 }
 
@@ -59,16 +59,13 @@ func (c *demoCmd) Run(a *app) error {
 		return usage("--photos %d: want 1 to 6", c.Photos)
 	}
 	d := &demo{a: a, profile: profile}
+	if err := d.makeOut(c.Out); err != nil {
+		return err
+	}
 	if d.tmp, err = os.MkdirTemp("", "clonecloud-demo-"); err != nil {
 		return err
 	}
 	defer os.RemoveAll(d.tmp)
-	if d.out = c.Out; d.out == "" {
-		d.out = "clonecloud-demo"
-	}
-	if d.out, err = filepath.Abs(d.out); err != nil {
-		return err
-	}
 	ways := []*demoWay{
 		{name: "device alone, interpreter", slug: "interpreter", engine: "interpreter", where: device.WhereDevice, photos: 1},
 		{name: "device alone, compiler", slug: "compiler", engine: "compiler", where: device.WhereDevice, photos: c.Photos},
@@ -85,6 +82,32 @@ type demo struct {
 	out     string
 	home    string
 	photos  string
+}
+
+// outMark is in every folder that a demo has made: what is in such a one is
+// replaced, and in no other.
+const outMark = ".clonecloud-demo"
+
+// makeOut makes the folder of the pictures.
+func (d *demo) makeOut(path string) (err error) {
+	if path == "" {
+		path = "clonecloud-demo"
+	}
+	if d.out, err = filepath.Abs(path); err != nil {
+		return err
+	}
+	mark := filepath.Join(d.out, outMark)
+	entries, err := os.ReadDir(d.out)
+	if _, marked := os.Stat(mark); err == nil && len(entries) > 0 && marked != nil {
+		return usageHint("choose a new folder with --out DIR", "--out %s: the folder holds something that is not a demo's", path)
+	}
+	if err := os.MkdirAll(d.out, 0o755); err != nil {
+		return usageHint("choose a folder that can be made with --out DIR", "make a folder for the pictures: %w", err)
+	}
+	if err := os.WriteFile(mark, nil, 0o644); err != nil {
+		return usageHint("choose a folder that may be written with --out DIR", "make a folder for the pictures: %w", err)
+	}
+	return nil
 }
 
 func (d *demo) say(format string, args ...any) {

@@ -31,6 +31,11 @@ func withDefaultHint(err error, hint string) error {
 	return withHint(err, hint)
 }
 
+// usageHint is usage with what to do about it.
+func usageHint(hint, format string, args ...any) error {
+	return exitCode{exitUsage, withHint(fmt.Errorf(format, args...), hint)}
+}
+
 // usage is a mistake on the command line.
 func usage(format string, args ...any) error {
 	return exitCode{exitUsage, fmt.Errorf(format, args...)}

@@ -16,6 +16,7 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"strings"
 	"syscall"
 
@@ -112,6 +113,7 @@ func run(args []string, s stdio) int {
 	if bare {
 		args = []string{"--help"} // and yet no success: a script has lost its verb
 	}
+	args, guests := splitArgs(parser.Model, args)
 	kctx, err := parse(parser, args)
 	switch {
 	case bare:
@@ -122,6 +124,7 @@ func run(args []string, s stdio) int {
 		hint := "clonecloud --help lists the verbs, clonecloud VERB --help the flags"
 		return report(s.err, exitCode{exitUsage, withHint(err, hint)})
 	}
+	c.Run.App = append(c.Run.App, guests...)
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	context.AfterFunc(ctx, stop) // a second Ctrl-C ends this process at once
@@ -130,6 +133,9 @@ func run(args []string, s stdio) int {
 		if a.home, err = defaultHome(); err != nil {
 			return report(s.err, withHint(err, "set CLONECLOUD_HOME or --home"))
 		}
+	}
+	if a.home, err = filepath.Abs(a.home); err != nil {
+		return report(s.err, withHint(err, "set CLONECLOUD_HOME or --home to an absolute path"))
 	}
 	err = kctx.Run(a)
 	if errors.Is(err, context.Canceled) && ctx.Err() != nil {
@@ -191,12 +197,4 @@ func report(w io.Writer, err error) int {
 		fmt.Fprintln(w, "hint:", h.Hint())
 	}
 	return code
-}
-
-func newLogger(w io.Writer, verbose bool) *slog.Logger {
-	level := slog.LevelWarn
-	if verbose {
-		level = slog.LevelDebug
-	}
-	return slog.New(slog.NewTextHandler(w, &slog.HandlerOptions{Level: level}))
 }

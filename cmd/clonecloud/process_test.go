@@ -30,26 +30,20 @@ type bench struct {
 	node *served
 }
 
-// testBinary makes this test binary answer to the command's name, once.
-var testBinary = sync.OnceValues(func() (string, error) {
-	self, err := os.Executable()
-	if err != nil {
-		return "", err
-	}
-	dir, err := os.MkdirTemp("", "clonecloud-test-")
-	if err != nil {
-		return "", err
-	}
-	path := filepath.Join(dir, "clonecloud")
-	return path, os.Symlink(self, path)
-})
-
 func newBench(t *testing.T, pair bool) *bench {
 	t.Helper()
 	t.Parallel() // they mostly wait
 	b := &bench{t: t, dir: t.TempDir()}
 	b.home = filepath.Join(b.dir, "home")
 	if err := linkPrograms(b.dir); err != nil {
+		t.Fatal(err)
+	}
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	// Under this name the test binary is the command.
+	if err := os.Symlink(self, filepath.Join(b.dir, "clonecloud")); err != nil {
 		t.Fatal(err)
 	}
 	if pair {
@@ -64,11 +58,7 @@ func newBench(t *testing.T, pair bool) *bench {
 // command is one invocation in the bench's folder.
 func (b *bench) command(args ...string) *exec.Cmd {
 	b.t.Helper()
-	path, err := testBinary()
-	if err != nil {
-		b.t.Fatal(err)
-	}
-	cmd := exec.Command(path, args...)
+	cmd := exec.Command(filepath.Join(b.dir, "clonecloud"), args...)
 	cmd.Args[0] = "clonecloud"
 	cmd.Dir = b.dir
 	cmd.Env = append(os.Environ(), "CLONECLOUD_HOME="+b.home)
@@ -210,12 +200,24 @@ func (b *bench) local(args ...string) string {
 	return string(out)
 }
 
-// A long program, by the number of its steps: each is some tenths of a second,
-// and its output is released as it comes.
+// Programs by the number of their steps, each of which is a tenth of a second
+// or so; output is released as it comes. The long one is never waited for.
 var (
-	long   = []string{"steps.wasm", "1000", "100"}
-	medium = []string{"steps.wasm", "12", "150"}
+	long   = []string{"steps.wasm", "5000", "60"}
+	medium = []string{"steps.wasm", "12", "60"}
 )
+
+var mediumOutput struct {
+	once sync.Once
+	text string
+}
+
+// mediumLocal is what the medium program prints on the device alone.
+func (b *bench) mediumLocal() string {
+	b.t.Helper()
+	mediumOutput.once.Do(func() { mediumOutput.text = b.local(medium...) })
+	return mediumOutput.text
+}
 
 func onClone(program ...string) []string {
 	return append([]string{"run", "--where", "clone"}, program...)
@@ -314,7 +316,7 @@ func TestAKilledDeviceLeavesNoRunnersBehind(t *testing.T) {
 
 func TestAKilledNodeLeavesNoRunnersAndTheRunEndsOnTheDevice(t *testing.T) {
 	b := newBench(t, true)
-	want := b.local(medium...)
+	want := b.mediumLocal()
 	r := b.start(onClone(medium...)...)
 	r.printed("step 1 ")
 	clones := b.clones()
@@ -330,7 +332,7 @@ func TestAKilledNodeLeavesNoRunnersAndTheRunEndsOnTheDevice(t *testing.T) {
 
 func TestAKilledCloneEndsInTheResultOfALocalRun(t *testing.T) {
 	b := newBench(t, true)
-	want := b.local(medium...)
+	want := b.mediumLocal()
 	r := b.start(onClone(medium...)...)
 	r.printed("step 1 ")
 	for _, pid := range b.clones() {
@@ -346,7 +348,7 @@ func TestAKilledCloneEndsInTheResultOfALocalRun(t *testing.T) {
 
 func TestANodeThatIsToldToStopLetsARunningCallEnd(t *testing.T) {
 	b := newBench(t, true)
-	want := b.local(medium...)
+	want := b.mediumLocal()
 	report := filepath.Join(b.dir, "r.json")
 	r := b.start(append([]string{"run", "--where", "clone", "--report", report}, medium...)...)
 	r.printed("step 1 ")
@@ -387,7 +389,7 @@ func TestANodeThatIsStoppingTakesNothingNew(t *testing.T) {
 
 func TestOffEndsTheOffloadOfARunThatGoesOnHere(t *testing.T) {
 	b := newBench(t, true)
-	want := b.local(medium...)
+	want := b.mediumLocal()
 	r := b.start(onClone(medium...)...)
 	r.printed("step 1 ")
 	if out, err := b.command("off").CombinedOutput(); err != nil {
@@ -426,7 +428,7 @@ func TestTwoRunsBesideEachOtherDoNotDisturbEachOther(t *testing.T) {
 	one.signal(os.Interrupt)
 	one.ends(130)
 	two.ends(0)
-	if want := b.local(medium...); two.out.String() != want {
+	if want := b.mediumLocal(); two.out.String() != want {
 		t.Errorf("stdout %q, want %q", two.out.String(), want)
 	}
 	left, err := filepath.Glob(filepath.Join(b.home, "commits", "*"))

@@ -261,7 +261,7 @@ func startError(err error) error {
 	case errors.Is(err, device.ErrNoClone):
 		return exitCode{exitNoClone, withDefaultHint(err, "--where auto runs here when the clone is away; clonecloud serve starts a clone")}
 	}
-	return withDefaultHint(err, "is the folder of state, CLONECLOUD_HOME, one that may be written?")
+	return err
 }
 
 // guestExit passes the guest's end through.
@@ -279,7 +279,9 @@ func guestExit(e runner.Exit) error {
 	case e.Unsupported:
 		return exitCode{exitUnsupported, withDefaultHint(err, "clonecloud inspect APP.wasm shows what the module needs")}
 	case e.Divergence:
-		return exitCode{exitDivergence, err}
+		return exitCode{exitDivergence, withDefaultHint(err, "it is not continued on either value; run it again with --where device, and please report this")}
+	case e.Code == exitError:
+		err = withDefaultHint(err, "if the machine ran out of memory, --max-memory SIZE bounds what the program may take")
 	}
 	return exitCode{int(e.Code), err}
 }
