@@ -93,12 +93,19 @@ func TestWhateverFailsTheProgramEndsAsOnTheDevice(t *testing.T) {
 	if local.Exit.Error != "" {
 		t.Fatal(local.Exit.Error)
 	}
+	whole := NewWorld(t).Run(p, Only("work"))
+	if same(t, p, local, whole); whole.Report.Totals.CallsClone != 1 {
+		t.Fatalf("without a fault the call does not move: %s%s", calls(whole.Report.Calls), whole.Stdout)
+	}
 	for _, at := range points {
 		for _, what := range faults {
 			t.Run(at.name+"/"+what.name, func(t *testing.T) {
 				t.Parallel()
-				remote := strike(t, p, at, what)
+				remote, struck := strike(t, p, at, what)
 				same(t, p, local, remote)
+				if !struck {
+					t.Error("the offload never came to this point")
+				}
 				if t.Failed() {
 					t.Log(calls(remote.Report.Calls))
 				}
@@ -107,8 +114,9 @@ func TestWhateverFailsTheProgramEndsAsOnTheDevice(t *testing.T) {
 	}
 }
 
-// strike runs a program with one fault at one point.
-func strike(t *testing.T, p *testprogs.Program, at point, what fault) *Outcome {
+// strike runs a program with one fault at one point, and says whether the
+// offload came to it.
+func strike(t *testing.T, p *testprogs.Program, at point, what fault) (out *Outcome, hit bool) {
 	t.Helper()
 	var mu sync.Mutex
 	kill := func() {}
@@ -121,14 +129,13 @@ func strike(t *testing.T, p *testprogs.Program, at point, what fault) *Outcome {
 	if err != nil {
 		t.Fatal(err)
 	}
-	hit := false
 	struck := func() {
 		mu.Lock()
 		k := kill
 		mu.Unlock()
 		what.strike(net, k)
 	}
-	return w.Run(p, Only("work"), func(o *device.Options) {
+	out = w.Run(p, Only("work"), func(o *device.Options) {
 		o.Net = net
 		o.Tap = func(toClone bool, f *wire.Frame) bool {
 			mu.Lock()
@@ -154,4 +161,7 @@ func strike(t *testing.T, p *testprogs.Program, at point, what fault) *Outcome {
 			return !at.drop
 		}
 	})
+	mu.Lock()
+	defer mu.Unlock()
+	return out, hit
 }

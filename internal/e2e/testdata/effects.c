@@ -17,7 +17,7 @@ static uint64_t mix(uint64_t x) {
   return x * 0x94d049bb133111ebu;
 }
 
-__attribute__((noinline, export_name("work"))) int work(int rounds) {
+__attribute__((noinline)) int work(int rounds) {
   puts("one");
   fflush(stdout);
   usleep(300000);

@@ -1,0 +1,52 @@
+package e2e
+
+import (
+	_ "embed"
+	"sync"
+	"testing"
+
+	"github.com/clonecloud/clonecloud/internal/device"
+	"github.com/clonecloud/clonecloud/internal/testprogs"
+	"github.com/clonecloud/clonecloud/internal/wire"
+)
+
+//go:embed testdata/rounds.wasm
+var rounds []byte
+
+// TestACloneThatRestartsCostsAResendByHash takes the node down between two
+// calls and brings it back: calls run on the device meanwhile, and then move
+// again, by the hashes of their pages, since the clone has lost its images.
+func TestACloneThatRestartsCostsAResendByHash(t *testing.T) {
+	w := NewWorld(t)
+	p := &testprogs.Program{Name: "rounds", Wasm: rounds, Deterministic: true}
+	local := w.Run(p, OnDevice)
+	var mu sync.Mutex
+	returns, hashes := 0, 0
+	var restarted sync.WaitGroup
+	remote := w.Run(p, Only("step"), func(o *device.Options) {
+		o.Tap = func(_ bool, f *wire.Frame) bool {
+			mu.Lock()
+			defer mu.Unlock()
+			switch f.Type {
+			case wire.TypePageHashes:
+				hashes++
+			case wire.TypeReturn:
+				if returns++; returns == 2 {
+					restarted.Go(func() {
+						w.Stop()
+						w.Start()
+					})
+				}
+			}
+			return true
+		}
+	})
+	restarted.Wait()
+	same(t, p, local, remote)
+	if c := remote.Report.Totals.CallsClone; c < 3 {
+		t.Errorf("%d calls moved; some should have after the restart: calls:%s", c, calls(remote.Report.Calls))
+	}
+	if hashes == 0 {
+		t.Error("no page hashes travelled: the restarted clone cannot have had the image")
+	}
+}
