@@ -97,10 +97,12 @@ func watchSwitch(store *identity.Store, lk *linkKeeper) (stop func()) {
 	})
 }
 
-// every calls f until it returns false or stop is called.
+// every calls f until it returns false or stop is called. After stop f does not
+// run any more, so that what it uses may be closed.
 func every(d time.Duration, f func() bool) (stop func()) {
-	done := make(chan struct{})
+	done, ended := make(chan struct{}), make(chan struct{})
 	go func() {
+		defer close(ended)
 		t := time.NewTicker(d)
 		defer t.Stop()
 		for {
@@ -114,5 +116,8 @@ func every(d time.Duration, f func() bool) (stop func()) {
 			}
 		}
 	}()
-	return func() { close(done) }
+	return func() {
+		close(done)
+		<-ended
+	}
 }
