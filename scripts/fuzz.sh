@@ -7,6 +7,6 @@ grep -rl --include='*_test.go' '^func Fuzz' . | while read -r file; do
   dir=$(dirname "$file")
   sed -n 's/^func \(Fuzz[A-Za-z0-9_]*\)(.*/\1/p' "$file" | while read -r target; do
     echo "fuzz $dir $target"
-    go test -run '^$' -fuzz "^${target}\$" -fuzztime "$time" -parallel 2 "$dir" </dev/null
+    go test -run '^$' -fuzz "^${target}\$" -fuzztime "$time" -fuzzminimizetime 20x -parallel 2 "$dir" </dev/null
   done
 done

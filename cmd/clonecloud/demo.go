@@ -12,8 +12,11 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"text/tabwriter"
 	"time"
+
+	"golang.org/x/term"
 
 	"github.com/clonecloud/clonecloud/examples"
 	"github.com/clonecloud/clonecloud/internal/device"
@@ -25,11 +28,9 @@ import (
 // recognition three ways: on the device with the interpreter, as on a phone that
 // forbids compiled code; on the device with the compiler; and with the slow
 // device and the clone, over a shaped link.
-//
-// Exit status: 0 when all outputs agree; 1 when anything fails or differs.
 type demoCmd struct {
-	Link   string `default:"wifi" placeholder:"PROFILE" help:"Shape of the link to the clone: wifi, lte, 5g, wifi-2011, 3g-2011 or a JSON file."`
-	Out    string `placeholder:"DIR" help:"Folder for the pictures with boxes; default: a new one in the current folder."`
+	Link   string `default:"wifi" placeholder:"PROFILE" help:"Link to the clone: wifi, lte, 5g, wifi-2011, 3g-2011 or a file."`
+	Out    string `placeholder:"DIR" help:"Folder for the pictures with boxes (clonecloud-demo)."`
 	Photos int    `default:"6" help:"How many photos the fast columns take; the interpreter takes one."`
 }
 
@@ -46,6 +47,9 @@ type demoWay struct {
 	folder  string
 }
 
+func (*demoCmd) usage() string { return "[FLAGS]" }
+func (*demoCmd) exits() string { return "0 all outputs agree; 1 anything failed or differs" }
+
 func (c *demoCmd) Run(a *app) error {
 	profile, err := shape.Load(c.Link)
 	if err != nil {
@@ -55,16 +59,13 @@ func (c *demoCmd) Run(a *app) error {
 		return usage("--photos %d: want 1 to 6", c.Photos)
 	}
 	d := &demo{a: a, profile: profile}
+	if err := d.makeOut(c.Out); err != nil {
+		return err
+	}
 	if d.tmp, err = os.MkdirTemp("", "clonecloud-demo-"); err != nil {
 		return err
 	}
 	defer os.RemoveAll(d.tmp)
-	if d.out = c.Out; d.out == "" {
-		d.out = "clonecloud-demo"
-	}
-	if d.out, err = filepath.Abs(d.out); err != nil {
-		return err
-	}
 	ways := []*demoWay{
 		{name: "device alone, interpreter", slug: "interpreter", engine: "interpreter", where: device.WhereDevice, photos: 1},
 		{name: "device alone, compiler", slug: "compiler", engine: "compiler", where: device.WhereDevice, photos: c.Photos},
@@ -81,6 +82,32 @@ type demo struct {
 	out     string
 	home    string
 	photos  string
+}
+
+// outMark is in every folder that a demo has made: what is in such a one is
+// replaced, and in no other.
+const outMark = ".clonecloud-demo"
+
+// makeOut makes the folder of the pictures.
+func (d *demo) makeOut(path string) (err error) {
+	if path == "" {
+		path = "clonecloud-demo"
+	}
+	if d.out, err = filepath.Abs(path); err != nil {
+		return err
+	}
+	mark := filepath.Join(d.out, outMark)
+	entries, err := os.ReadDir(d.out)
+	if _, marked := os.Stat(mark); err == nil && len(entries) > 0 && marked != nil {
+		return usageHint("choose a new folder with --out DIR", "--out %s: the folder holds something that is not a demo's", path)
+	}
+	if err := os.MkdirAll(d.out, 0o755); err != nil {
+		return usageHint("choose a folder that can be made with --out DIR", "make a folder for the pictures: %w", err)
+	}
+	if err := os.WriteFile(mark, nil, 0o644); err != nil {
+		return usageHint("choose a folder that may be written with --out DIR", "make a folder for the pictures: %w", err)
+	}
+	return nil
 }
 
 func (d *demo) say(format string, args ...any) {
@@ -168,6 +195,7 @@ func (d *demo) runWay(w *demoWay) error {
 	}
 	lines := make(chan []string)
 	go func() { lines <- d.follow(read) }()
+	defer d.progress()()
 	o := device.Options{
 		Home: d.home, Software: "clonecloud " + softwareVersion(), App: "facerecognition.wasm",
 		Module: examples.FaceRecognition(), Engine: w.engine, Where: w.where, Log: d.a.log,
@@ -214,6 +242,41 @@ func emptyFolder(dir string) error {
 		}
 	}
 	return nil
+}
+
+// progress shows that time passes, between the program's lines: on a terminal a
+// line that counts, elsewhere a word now and then.
+func (d *demo) progress() (stop func()) {
+	done := make(chan struct{})
+	var wg sync.WaitGroup
+	wg.Add(1)
+	terminal := term.IsTerminal(int(d.a.stdio.out.Fd()))
+	every := 10 * time.Second
+	if terminal {
+		every = 200 * time.Millisecond
+	}
+	go func() {
+		defer wg.Done()
+		t := time.NewTicker(every)
+		defer t.Stop()
+		began := time.Now()
+		for {
+			select {
+			case <-t.C:
+				if terminal {
+					fmt.Fprintf(d.a.stdio.out, "\r  %6.1f s  ... \r", time.Since(began).Seconds())
+				} else {
+					d.say("  %6.1f s  ...", time.Since(began).Seconds())
+				}
+			case <-done:
+				return
+			}
+		}
+	}()
+	return func() {
+		close(done)
+		wg.Wait()
+	}
 }
 
 // follow shows and keeps what the program prints.

@@ -1,6 +1,9 @@
 package main
 
-import "fmt"
+import (
+	"errors"
+	"fmt"
+)
 
 // hintedError is an error with what to do about it.
 type hintedError struct {
@@ -17,6 +20,20 @@ func withHint(err error, hint string) error {
 		return err
 	}
 	return hintedError{err, hint}
+}
+
+// withDefaultHint adds what to do next where nothing says so yet.
+func withDefaultHint(err error, hint string) error {
+	var h hinted
+	if errors.As(err, &h) && h.Hint() != "" {
+		return err
+	}
+	return withHint(err, hint)
+}
+
+// usageHint is usage with what to do about it.
+func usageHint(hint, format string, args ...any) error {
+	return exitCode{exitUsage, withHint(fmt.Errorf(format, args...), hint)}
 }
 
 // usage is a mistake on the command line.

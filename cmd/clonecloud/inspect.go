@@ -16,13 +16,10 @@ import (
 
 // inspectCmd shows what an application imports, and which of its functions may
 // move to a clone.
-//
-// Exit status: 0; 2 when the file cannot be read; 12 when the module cannot run
-// here.
 type inspectCmd struct {
 	JSON bool   `help:"Print JSON."`
 	All  bool   `help:"List every function, not the candidates alone."`
-	App  string `arg:"" help:"The application."`
+	App  string `arg:"" name:"APP.wasm" help:"The application."`
 }
 
 // inspection is what inspect prints with --json.
@@ -65,6 +62,12 @@ type inspectionCounts struct {
 	Candidates int `json:"candidates"`
 }
 
+func (*inspectCmd) usage() string { return "[FLAGS] APP.wasm" }
+
+func (*inspectCmd) exits() string {
+	return "0; 2 the file cannot be read; 12 the module cannot run here"
+}
+
 func (c *inspectCmd) Run(a *app) error {
 	data, err := readModule(c.App)
 	if err != nil {
@@ -77,6 +80,7 @@ func (c *inspectCmd) Run(a *app) error {
 	if c.JSON {
 		enc := json.NewEncoder(a.stdio.out)
 		enc.SetIndent("", "  ")
+		enc.SetEscapeHTML(false) // types have arrows
 		err = enc.Encode(in)
 	} else {
 		err = in.print(a.stdio.out, c.All)
@@ -94,14 +98,14 @@ func (c *inspectCmd) Run(a *app) error {
 func inspectModule(name string, data []byte, all bool) (*inspection, error) {
 	m, err := wasmbin.Parse(data, wasmbin.Limits{})
 	if err != nil {
-		return nil, &runner.Unsupported{Reason: err.Error()}
+		return nil, runner.Malformed(err)
 	}
 	if rewrite.Rewritten(m) {
-		return nil, rewrite.ErrRewritten
+		return nil, runner.AlreadyRewritten()
 	}
 	g, err := callgraph.Analyze(m)
 	if err != nil {
-		return nil, &runner.Unsupported{Reason: err.Error()}
+		return nil, runner.Malformed(err)
 	}
 	in := &inspection{App: name, Bytes: len(data), Runs: "yes", Offloads: "yes", graph: g, module: m, candidates: map[uint32]string{}}
 	if err := runner.CheckImports(m); err != nil {
@@ -154,9 +158,9 @@ func (in *inspection) functions(all bool) {
 
 // print writes it for a person.
 func (in *inspection) print(w io.Writer, all bool) error {
-	fmt.Fprintf(w, "%s: %d bytes, %d functions\nruns here: %s\n", in.App, in.Bytes, in.Counts.Functions, in.Runs)
+	fmt.Fprintf(w, "%s: %d bytes, %s\nruns here: %s\n", in.App, in.Bytes, plural(in.Counts.Functions, "function"), in.Runs)
 	if in.Offloads == "yes" {
-		fmt.Fprintf(w, "may be offloaded: yes; %d functions may move, %d are offered to a clone\n", in.Counts.Movable, in.Counts.Candidates)
+		fmt.Fprintf(w, "may be offloaded: yes; %s may move, %d offered to a clone\n", plural(in.Counts.Movable, "function"), in.Counts.Candidates)
 	} else {
 		fmt.Fprintf(w, "may be offloaded: no: %s\n", in.Offloads)
 	}

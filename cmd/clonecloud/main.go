@@ -12,9 +12,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"log/slog"
 	"os"
 	"os/signal"
+	"path/filepath"
+	"strings"
 	"syscall"
 
 	"github.com/alecthomas/kong"
@@ -62,7 +65,7 @@ type stdio struct {
 
 // cli is the command table: help, parsing and the verbs come from it.
 type cli struct {
-	Home    string `help:"Folder for all state of this device." env:"CLONECLOUD_HOME" placeholder:"DIR"`
+	Home    string `help:"Folder for all state (or $CLONECLOUD_HOME)." env:"CLONECLOUD_HOME" placeholder:"DIR"`
 	Verbose bool   `short:"v" help:"Say on stderr what CloneCloud does."`
 
 	Run     runCmd     `cmd:"" help:"Run an application; heavy calls may move to the clone."`
@@ -97,34 +100,63 @@ func run(args []string, s stdio) int {
 	usage := -1
 	parser, err := kong.New(&c,
 		kong.Name("clonecloud"),
-		kong.Description("Runs ordinary WebAssembly applications here and lets a clone on a better machine take over the heavy calls."),
+		kong.Description("Runs ordinary WebAssembly applications here and lets a clone on a better\nmachine take over the heavy calls."),
 		kong.Writers(s.out, s.err),
 		kong.Exit(func(code int) { usage = code; panic(parseDone{}) }),
-		kong.ConfigureHelp(kong.HelpOptions{Compact: true}),
-		kong.UsageOnError(),
+		kong.Help(printHelp),
 	)
 	if err != nil {
 		fmt.Fprintln(s.err, "clonecloud:", err)
 		return exitError
 	}
+	bare := len(args) == 0
+	if bare {
+		args = []string{"--help"} // and yet no success: a script has lost its verb
+	}
+	args, guests := splitArgs(parser.Model, args)
 	kctx, err := parse(parser, args)
-	if usage >= 0 {
-		return usage
-	}
-	if err != nil {
-		fmt.Fprintf(s.err, "clonecloud: %v\nhint: clonecloud --help lists the verbs, clonecloud VERB --help the flags\n", err)
+	switch {
+	case bare:
 		return exitUsage
+	case usage >= 0:
+		return usage
+	case err != nil:
+		hint := "clonecloud --help lists the verbs, clonecloud VERB --help the flags"
+		return report(s.err, exitCode{exitUsage, withHint(err, hint)})
 	}
+	c.Run.App = append(c.Run.App, guests...)
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
+	context.AfterFunc(ctx, stop) // a second Ctrl-C ends this process at once
 	a := &app{ctx: ctx, home: c.Home, verbose: c.Verbose, stdio: s, log: newLogger(s.err, c.Verbose)}
 	if a.home == "" {
 		if a.home, err = defaultHome(); err != nil {
-			fmt.Fprintf(s.err, "clonecloud: %v\nhint: set CLONECLOUD_HOME or --home\n", err)
-			return exitError
+			return report(s.err, withHint(err, "set CLONECLOUD_HOME or --home"))
 		}
 	}
-	return report(s.err, kctx.Run(a))
+	if a.home, err = filepath.Abs(a.home); err != nil {
+		return report(s.err, withHint(err, "set CLONECLOUD_HOME or --home to an absolute path"))
+	}
+	err = kctx.Run(a)
+	if errors.Is(err, context.Canceled) && ctx.Err() != nil {
+		err = exitCode{Code: exitInterrupt}
+	}
+	return report(s.err, a.adviseHome(err))
+}
+
+// adviseHome says what to do about an error of a file in the folder of state,
+// where nothing more exact says so.
+func (a *app) adviseHome(err error) error {
+	var file *fs.PathError
+	if !errors.As(err, &file) || !strings.HasPrefix(file.Path, a.home) {
+		return err
+	}
+	advised := withDefaultHint(err, "state is kept in "+a.home+": make room there, or set CLONECLOUD_HOME to a folder that may be written")
+	var code exitCode
+	if errors.As(err, &code) {
+		return exitCode{code.Code, advised}
+	}
+	return advised
 }
 
 type parseDone struct{}
@@ -165,12 +197,4 @@ func report(w io.Writer, err error) int {
 		fmt.Fprintln(w, "hint:", h.Hint())
 	}
 	return code
-}
-
-func newLogger(w io.Writer, verbose bool) *slog.Logger {
-	level := slog.LevelWarn
-	if verbose {
-		level = slog.LevelDebug
-	}
-	return slog.New(slog.NewTextHandler(w, &slog.HandlerOptions{Level: level}))
 }

@@ -14,10 +14,15 @@ import (
 // pairTime bounds a pairing.
 const pairTime = 20 * time.Second
 
-// pairCmd pairs this device with a clone. Exit status: 0; 2 for what is no
-// pairing URL; 1 when the clone refuses or does not answer.
+// pairCmd pairs this device with a clone.
 type pairCmd struct {
 	URL string `arg:"" name:"url" help:"The URL that clonecloud serve printed, in quotes."`
+}
+
+func (*pairCmd) usage() string { return "URL" }
+
+func (*pairCmd) exits() string {
+	return "0; 1 the clone refuses or does not answer; 2 no pairing URL"
 }
 
 func (c *pairCmd) Run(a *app) error {
@@ -51,11 +56,14 @@ func pairWith(a *app, url string) (identity.Peer, error) {
 	return pairing.Pair(ctx, url, pairing.Options{Identity: own, Store: store, Name: name})
 }
 
-// unpairCmd forgets a clone, or on a node's folder a device. Exit status: 0; 11
-// when nothing is paired; 2 when ID is not one paired peer.
+// unpairCmd forgets a clone, or on a node's folder a device.
 type unpairCmd struct {
 	ID string `arg:"" optional:"" help:"Id (its beginning will do) or name; may be left out when only one is paired."`
 }
+
+func (*unpairCmd) usage() string { return "[ID]" }
+
+func (*unpairCmd) exits() string { return "0; 2 ID is not one paired peer; 11 nothing is paired" }
 
 func (c *unpairCmd) Run(a *app) error {
 	store, err := identity.OpenStore(a.home)
@@ -91,7 +99,7 @@ func onePeer(store *identity.Store, id string) (identity.Peer, error) {
 	if id != "" {
 		p, err := store.Find(id)
 		if err != nil {
-			return p, exitCode{exitUsage, err}
+			return p, exitCode{exitUsage, withHint(err, "an id's first characters or a name will do; clonecloud unpair alone lists them where there are several")}
 		}
 		return p, nil
 	}
@@ -100,7 +108,7 @@ func onePeer(store *identity.Store, id string) (identity.Peer, error) {
 	case err != nil:
 		return identity.Peer{}, err
 	case len(all) == 0:
-		return identity.Peer{}, exitCode{exitNotPaired, errors.New("nothing is paired here")}
+		return identity.Peer{}, exitCode{exitNotPaired, withHint(errors.New("nothing is paired here"), "a node's paired devices are in its --data folder: clonecloud --home DIR unpair")}
 	case len(all) > 1:
 		text := "several are paired; say which:"
 		for _, p := range all {
@@ -111,13 +119,19 @@ func onePeer(store *identity.Store, id string) (identity.Peer, error) {
 	return all[0], nil
 }
 
-// offCmd stops every offload at once. Exit status: 0.
+// offCmd stops every offload at once.
 type offCmd struct{}
+
+func (offCmd) usage() string { return "" }
+func (offCmd) exits() string { return "0; 1 the setting cannot be stored" }
 
 func (offCmd) Run(a *app) error { return switchTo(a, false) }
 
-// onCmd allows offloads again. Exit status: 0.
+// onCmd allows offloads again.
 type onCmd struct{}
+
+func (onCmd) usage() string { return "" }
+func (onCmd) exits() string { return "0; 1 the setting cannot be stored" }
 
 func (onCmd) Run(a *app) error { return switchTo(a, true) }
 

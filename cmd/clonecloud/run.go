@@ -7,6 +7,7 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -19,26 +20,30 @@ import (
 )
 
 // runCmd runs an application.
-//
-// Exit status: the guest's own; 2 usage; 10 no clone and --where=clone; 11 not
-// paired and --where=clone; 12 module unsupported; 13 divergence; 124 time limit; 130 interrupted;
-// 134 the guest crashed.
 type runCmd struct {
-	Where       string        `enum:"auto,device,clone" default:"auto" help:"Where heavy calls run: auto, device or clone."`
-	Dir         []string      `placeholder:"HOST[::GUEST]" sep:"none" help:"Let the guest see a folder; ':ro' at the end makes it read-only."`
-	Env         []string      `placeholder:"K=V" sep:"none" help:"Set a variable of the guest's environment."`
-	Objective   string        `enum:"time,energy,balanced" default:"time" help:"What auto saves: time, energy or balanced. (Only time is implemented.)"`
-	MaxSlowdown float64       `default:"2" placeholder:"X" help:"How much slower an energy-saving call may be."`
-	Engine      string        `enum:",compiler,interpreter" default:"" help:"compiler or interpreter; default: the best that works here."`
-	Offload     []string      `placeholder:"FUNC" sep:"none" help:"Also offer this function, by name or index."`
-	Clone       string        `placeholder:"URL" help:"Use this clone: a pairing URL, or the id or name of a paired one."`
-	Link        string        `placeholder:"PROFILE" help:"Shape the link: wifi, lte, 5g, wifi-2011, 3g-2011, none or a JSON file."`
+	Where       string        `enum:"auto,device,clone" default:"auto" placeholder:"auto|device|clone" help:"Where heavy calls run."`
+	Dir         []string      `placeholder:"HOST[::GUEST]" sep:"none" help:"Show the guest a folder; ':ro' appended: read-only."`
+	Env         []string      `placeholder:"K=V" sep:"none" help:"Set a variable in the guest's environment."`
+	Objective   string        `enum:"time,energy,balanced" default:"time" placeholder:"time" help:"What auto saves (the others come later)."`
+	MaxSlowdown float64       `default:"2" placeholder:"X" help:"How much slower a call may be that saves energy."`
+	Engine      string        `enum:"auto,compiler,interpreter" default:"auto" placeholder:"NAME" help:"compiler or interpreter, not the best that works."`
+	Offload     []string      `placeholder:"FUNC" sep:"none" help:"Offer this function too, by name or index."`
+	Clone       string        `placeholder:"URL" help:"Use this clone: pairing URL, id or name."`
+	Link        string        `placeholder:"PROFILE" help:"wifi, lte, 5g, wifi-2011, 3g-2011, none or a file."`
 	Report      string        `placeholder:"FILE" help:"Write a JSON report of the run."`
-	MaxMemory   string        `placeholder:"SIZE" help:"Most memory the guest may have, such as 512M; default 4G."`
+	MaxMemory   string        `placeholder:"SIZE" help:"Most memory the guest may have, such as 512M."`
 	TimeLimit   time.Duration `placeholder:"D" help:"End the program after this time, such as 30s."`
 	Runner      string        `hidden:"" env:"CLONECLOUD_RUNNER" help:"Command that starts a runner, such as an emulator and a binary."`
 
-	App []string `arg:"" passthrough:"" help:"The application, a WebAssembly module for WASI preview 1, and its arguments."`
+	App []string `arg:"" name:"APP.wasm" passthrough:"" help:"The application, a WebAssembly module for WASI preview 1, and its arguments."`
+}
+
+func (*runCmd) usage() string { return "[FLAGS] APP.wasm [ARGS...]" }
+
+func (*runCmd) exits() string {
+	return `the guest's own; 2 usage; 10 no clone, and 11 not paired, with
+--where=clone; 12 module unsupported; 13 divergence; 124 time limit;
+130 interrupted; 134 the guest crashed`
 }
 
 func (c *runCmd) Run(a *app) error {
@@ -46,27 +51,53 @@ func (c *runCmd) Run(a *app) error {
 	if err != nil {
 		return err
 	}
+	if c.Objective != "time" {
+		a.say("--objective %s is not implemented yet: calls move where they save time", c.Objective)
+	}
+	var out reportFile
+	if c.Report != "" {
+		if out, err = openReport(c.Report); err != nil {
+			return exitCode{exitUsage, err}
+		}
+		defer out.discard()
+	}
 	res, err := device.Run(a.ctx, *o)
 	if err != nil {
-		return startError(err, c)
-	}
-	if c.Report != "" {
-		if err := res.Report.Write(c.Report); err != nil {
-			return exitCode{exitError, withHint(err, "choose a folder that exists and may be written for --report")}
-		}
+		return startError(err)
 	}
 	c.summarize(a, res)
+	err = guestExit(res.Exit)
 	if res.Interrupted {
-		return exitCode{Code: exitInterrupt}
+		err = exitCode{Code: exitInterrupt}
 	}
-	return guestExit(res.Exit)
+	if c.Report != "" {
+		if failed := out.write(&res.Report); failed != nil {
+			err = errors.Join(err, failed) // the guest's exit code stands
+		}
+	}
+	if err != nil && !res.Interrupted {
+		c.adviseFolders(a, res)
+	}
+	return err
 }
 
 // options turns flags into what a run needs.
 func (c *runCmd) options(a *app) (*device.Options, error) {
+	if c.App[0] == "--" && len(c.App) > 1 {
+		c.App = c.App[1:]
+	}
+	if strings.HasPrefix(c.App[0], "-") {
+		return nil, exitCode{exitUsage, withHint(fmt.Errorf("unknown flag %s", c.App[0]), "clonecloud run --help lists the flags; the program's own come after APP.wasm")}
+	}
 	module, err := readModule(c.App[0])
 	if err != nil {
 		return nil, err
+	}
+	if c.Engine == "auto" {
+		c.Engine = ""
+	}
+	if c.TimeLimit < 0 {
+		return nil, usage("--time-limit %v: want a time above 0, such as 30s", c.TimeLimit)
 	}
 	o := &device.Options{
 		Home: a.home, Software: "clonecloud " + softwareVersion(),
@@ -81,8 +112,12 @@ func (c *runCmd) options(a *app) (*device.Options, error) {
 			}
 		},
 	}
+	if !slices.ContainsFunc(o.Env, func(kv string) bool { return strings.HasPrefix(kv, "PWD=") }) {
+		// Go's programs take the first folder for the working one otherwise.
+		o.Env = append(slices.Clone(o.Env), "PWD=/")
+	}
 	for _, kv := range c.Env {
-		if !strings.Contains(kv, "=") {
+		if name, _, ok := strings.Cut(kv, "="); !ok || name == "" {
 			return nil, usage("--env %s: want NAME=VALUE", kv)
 		}
 	}
@@ -97,7 +132,7 @@ func (c *runCmd) options(a *app) (*device.Options, error) {
 	if c.Link != "" {
 		p, err := shape.Load(c.Link)
 		if err != nil {
-			return nil, exitCode{exitUsage, fmt.Errorf("--link: %w", err)}
+			return nil, exitCode{exitUsage, withHint(fmt.Errorf("--link: %w", err), "clonecloud run --help names the profiles")}
 		}
 		o.Shape = &p
 	}
@@ -117,6 +152,9 @@ func (c *runCmd) clone(a *app) (*identity.Peer, error) {
 	}
 	if !strings.HasPrefix(c.Clone, "clonecloud:") {
 		p, err := store.Find(c.Clone)
+		if errors.Is(err, identity.ErrAmbiguous) {
+			return nil, usage("--clone %s: %w", c.Clone, err)
+		}
 		if err != nil {
 			return nil, exitCode{exitNotPaired, withHint(fmt.Errorf("--clone %s: %w", c.Clone, err), "clonecloud pair URL, with the URL that `clonecloud serve` prints")}
 		}
@@ -146,18 +184,23 @@ func readModule(name string) ([]byte, error) {
 		return nil, exitCode{exitUsage, withHint(fmt.Errorf("open application: %w", err), "give the path of a .wasm file")}
 	}
 	defer f.Close()
+	tooLarge := exitCode{exitUnsupported, withHint(fmt.Errorf("%s is larger than %d MB, the largest module that runs here", name, wire.MaxModule>>20), "was it built with debugging information? strip it")}
+	if info, err := f.Stat(); err == nil && info.Mode().IsRegular() && info.Size() > wire.MaxModule {
+		return nil, tooLarge
+	}
 	data, err := io.ReadAll(io.LimitReader(f, wire.MaxModule+1))
 	if err != nil {
-		return nil, exitCode{exitUsage, fmt.Errorf("read application: %w", err)}
+		return nil, exitCode{exitUsage, withHint(fmt.Errorf("read application: %w", err), "give the path of a .wasm file")}
 	}
 	if len(data) > wire.MaxModule {
-		return nil, exitCode{exitUnsupported, fmt.Errorf("%s is larger than %d MB, the largest module that runs here", name, wire.MaxModule>>20)}
+		return nil, tooLarge
 	}
 	return data, nil
 }
 
-// parseDirs reads --dir HOST[::GUEST][:ro]. Without GUEST the folder has the
-// name that was given, as a person would expect of a native program.
+// parseDirs reads --dir HOST[::GUEST][:ro]. Without GUEST the guest finds the
+// folder by the name that was given, relative or absolute, as a person would
+// expect of a native program: the guest's working folder is "/".
 func parseDirs(dirs []string) ([]runner.Dir, error) {
 	var out []runner.Dir
 	for _, text := range dirs {
@@ -169,17 +212,14 @@ func parseDirs(dirs []string) ([]runner.Dir, error) {
 			return nil, usage("--dir %s: want HOST[::GUEST]", text)
 		}
 		if !named {
-			guest = filepath.ToSlash(host)
+			guest = path.Join("/", filepath.ToSlash(host))
 		}
 		abs, err := filepath.Abs(host)
 		if err != nil {
 			return nil, fmt.Errorf("--dir %s: %w", text, err)
 		}
-		if info, err := os.Stat(abs); err != nil || !info.IsDir() {
-			if err == nil {
-				err = errors.New("it is no folder")
-			}
-			return nil, exitCode{exitUsage, withHint(fmt.Errorf("--dir %s: %w", text, err), "give a folder that exists: --dir HOST::GUEST shows HOST to the program as GUEST")}
+		if err := checkFolder(abs); err != nil {
+			return nil, exitCode{exitUsage, fmt.Errorf("--dir %s: %w", text, err)}
 		}
 		d.Host, d.Guest = abs, path.Clean(guest)
 		out = append(out, d)
@@ -191,9 +231,7 @@ func parseDirs(dirs []string) ([]runner.Dir, error) {
 func parsePages(s string) (uint32, error) {
 	var n float64
 	var unit string
-	if _, err := fmt.Sscanf(s, "%g%s", &n, &unit); err != nil && unit != "" || n <= 0 {
-		return 0, usage("--max-memory %s: want a size such as 512M or 2G", s)
-	}
+	_, _ = fmt.Sscanf(s, "%g%s", &n, &unit) // what is left 0 or odd is refused below
 	switch strings.TrimSuffix(strings.ToUpper(unit), "B") {
 	case "K":
 		n *= 1 << 10
@@ -205,20 +243,23 @@ func parsePages(s string) (uint32, error) {
 	default:
 		return 0, usage("--max-memory %s: want a size such as 512M or 2G", s)
 	}
+	if n == 0 {
+		return 0, usage("--max-memory %s: want a size such as 512M or 2G", s)
+	}
 	pages := n / 65536
-	if pages < 1 || pages > 1<<16 {
+	if !(pages >= 1 && pages <= 1<<16) { // not a number is neither
 		return 0, usage("--max-memory %s: want from 64K to 4G", s)
 	}
 	return uint32(pages), nil
 }
 
 // startError gives an error that kept a run from beginning its exit code.
-func startError(err error, c *runCmd) error {
+func startError(err error) error {
 	switch {
 	case errors.Is(err, device.ErrNotPaired):
 		return exitCode{exitNotPaired, withHint(err, "on the server: clonecloud serve; here: clonecloud pair URL, with the URL that it prints")}
 	case errors.Is(err, device.ErrNoClone):
-		return exitCode{exitNoClone, withHint(err, "--where auto runs here when the clone is away; clonecloud serve starts a clone")}
+		return exitCode{exitNoClone, withDefaultHint(err, "--where auto runs here when the clone is away; clonecloud serve starts a clone")}
 	}
 	return err
 }
@@ -233,10 +274,14 @@ func guestExit(e runner.Exit) error {
 	}
 	err := withHint(errors.New(e.Error), e.Hint)
 	switch {
+	case e.Usage:
+		return exitCode{exitUsage, err}
 	case e.Unsupported:
-		return exitCode{exitUnsupported, withHint(err, "clonecloud inspect says what the module needs")}
+		return exitCode{exitUnsupported, withDefaultHint(err, "clonecloud inspect APP.wasm shows what the module needs")}
 	case e.Divergence:
-		return exitCode{exitDivergence, err}
+		return exitCode{exitDivergence, withDefaultHint(err, "it is not continued on either value; run it again with --where device, and please report this")}
+	case e.Code == exitError:
+		err = withDefaultHint(err, "if the machine ran out of memory, --max-memory SIZE bounds what the program may take")
 	}
 	return exitCode{int(e.Code), err}
 }
@@ -250,8 +295,8 @@ func (c *runCmd) summarize(a *app, res *device.Result) {
 	if t.CallsClone == 0 && t.Fallbacks == 0 {
 		return
 	}
-	a.say("%d calls: %d device, %d clone, %d fell back; %.2f s; %s sent, %s received",
-		t.CallsDevice+t.CallsClone, t.CallsDevice, t.CallsClone, t.Fallbacks, t.Seconds, bytesText(t.BytesUp), bytesText(t.BytesDown))
+	a.say("%s: %d device, %d clone, %d fell back; %.2f s; %s sent, %s received",
+		plural(t.CallsDevice+t.CallsClone, "call"), t.CallsDevice, t.CallsClone, t.Fallbacks, t.Seconds, bytesText(t.BytesUp), bytesText(t.BytesDown))
 }
 
 // bytesText is a size for people.

@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"github.com/clonecloud/clonecloud/internal/engine"
 	"github.com/clonecloud/clonecloud/internal/link"
@@ -14,14 +15,21 @@ import (
 )
 
 // serveCmd is the clone's side.
-//
-// Exit status: 0 after SIGTERM or Ctrl-C; 1 when it cannot listen.
 type serveCmd struct {
-	Listen string `default:":7373" placeholder:"ADDR" help:"HOST:PORT for UDP (QUIC) and TCP; port 0 chooses one."`
-	Data   string `placeholder:"DIR" help:"Folder for the node's key, paired devices, modules; default: in the home."`
-	Engine string `enum:",compiler,interpreter" default:"" help:"Engine of the clones; default: the best that works here."`
-	Name   string `placeholder:"NAME" help:"Name that devices see; default: the host's."`
-	Runner string `hidden:"" env:"CLONECLOUD_RUNNER" help:"Command that starts a runner."`
+	Listen    string        `default:":7373" placeholder:"ADDR" help:"HOST:PORT for UDP (QUIC) and TCP; port 0 chooses one."`
+	Data      string        `placeholder:"DIR" help:"Folder for the node's key, paired devices, modules; default: in the home."`
+	Engine    string        `enum:"auto,compiler,interpreter" default:"auto" placeholder:"NAME" help:"compiler or interpreter, not the best that works."`
+	MaxMemory string        `placeholder:"SIZE" help:"Most memory that one clone may have, such as 2G; default 4G."`
+	CallLimit time.Duration `placeholder:"D" default:"1h" help:"End a call that runs longer; the device then runs it itself."`
+	Name      string        `placeholder:"NAME" help:"Name that devices see; default: the host's."`
+	Runner    string        `hidden:"" env:"CLONECLOUD_RUNNER" help:"Command that starts a runner."`
+}
+
+func (*serveCmd) usage() string { return "[FLAGS]" }
+
+func (*serveCmd) exits() string {
+	return `0 after SIGTERM or Ctrl-C, which let running calls end; 1 it cannot
+listen, or its folder cannot be written`
 }
 
 func (c *serveCmd) Run(a *app) error {
@@ -67,12 +75,19 @@ func (c *serveCmd) Run(a *app) error {
 	fmt.Fprintln(a.stdio.out, u)
 	pairing.WriteQR(a.stdio.err, u)
 	kind := c.Engine
-	if kind == "" {
+	if kind == "auto" {
 		k, _ := engine.DefaultKind()
 		kind = k.String()
 	}
 	a.say("serving on %v as %s (%s, engine %s); the URL above pairs one device within %v", l.Addr(), name, own.ID().Short(), kind, pairing.Lifetime)
+	var pages uint32
+	if c.MaxMemory != "" {
+		if pages, err = parsePages(c.MaxMemory); err != nil {
+			return err
+		}
+	}
 	n := node.New(node.Config{
+		MaxPages: pages, CallLimit: c.CallLimit,
 		Listener: l, Data: data, Software: "clonecloud " + softwareVersion(), Engine: kind,
 		Runner: strings.Fields(c.Runner), Log: a.log,
 	})

@@ -9,8 +9,11 @@ import (
 // version is set at release by -ldflags "-X main.version=v1.2.3".
 var version = "dev"
 
-// versionCmd prints the version. Exit status: 0.
+// versionCmd prints the version.
 type versionCmd struct{}
+
+func (versionCmd) usage() string { return "" }
+func (versionCmd) exits() string { return "0" }
 
 func (versionCmd) Run(a *app) error {
 	fmt.Fprintf(a.stdio.out, "clonecloud %s %s/%s %s\n", softwareVersion(), runtime.GOOS, runtime.GOARCH, runtime.Version())

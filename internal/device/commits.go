@@ -55,8 +55,10 @@ func recoverCommits(home string, log *slog.Logger) error {
 		}
 		free()
 		if err != nil {
-			return fmt.Errorf("a run was killed while it changed files, and its changes cannot be finished or undone: %w "+
-				"(make the file accessible and run again; the record is %s)", err, record)
+			return hinted{
+				fmt.Errorf("a run was killed while it changed files, and its changes cannot be finished or undone: %w", err),
+				"make the file accessible and run again; the record is " + record,
+			}
 		}
 	}
 	return nil

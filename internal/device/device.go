@@ -66,7 +66,8 @@ type Options struct {
 	Stdin, Stdout, Stderr *os.File
 	// Runner is the command that starts a runner; empty: this binary.
 	Runner []string
-	// ConnectTime bounds how long --where=clone waits for the clone.
+	// ConnectTime bounds how long --where=clone waits for a clone that does not
+	// answer.
 	ConnectTime time.Duration
 	Log         *slog.Logger
 	// Net, if set, is the shaped link in place of Shape: a test can cut and
@@ -74,8 +75,9 @@ type Options struct {
 	// the clone or from it; it may hold the frame up, or drop it.
 	Net *shape.Control
 	Tap func(toClone bool, f *wire.Frame) (pass bool)
-	// HashMemory asks for Exit.Memory.
-	HashMemory bool
+	// HashMemory asks for Exit.Memory; MaxOffloads bounds the calls that move.
+	HashMemory  bool
+	MaxOffloads int
 	// OnEvent, if set, hears what the runner tells, as it happens.
 	OnEvent func(runner.Event)
 }
@@ -85,6 +87,15 @@ var (
 	ErrNoClone   = errors.New("no clone can be reached")
 	ErrNotPaired = errors.New("this device is paired with no clone")
 )
+
+// hinted is an error with what to do about it.
+type hinted struct {
+	error
+	hint string
+}
+
+func (h hinted) Hint() string  { return h.hint }
+func (h hinted) Unwrap() error { return h.error }
 
 // Result is how a run ended.
 type Result struct {
@@ -123,30 +134,53 @@ func (o *Options) populate() {
 func Run(ctx context.Context, o Options) (*Result, error) {
 	tapped := o.Tap != nil
 	o.populate()
-	store, err := identity.OpenStore(o.Home)
-	if err != nil {
-		return nil, err
+	m := &manager{
+		o: o, tapped: tapped, sum: sha256.Sum256(o.Module), began: time.Now(),
+		events: make(chan runner.Event, 16), settled: make(chan struct{}), willing: make(chan struct{}),
 	}
-	m := &manager{o: o, tapped: tapped, store: store, sum: sha256.Sum256(o.Module), began: time.Now(), events: make(chan runner.Event, 16), settled: make(chan struct{})}
 	if _, err := rand.Read(m.run[:]); err != nil {
 		return nil, fmt.Errorf("name the run: %w", err)
 	}
 	if err := recoverCommits(o.Home, o.Log); err != nil {
 		return nil, err
 	}
-	release, err := holdCommits(o.Home, m.run)
-	if err != nil {
-		return nil, err
-	}
+	lk, release, err := m.prepare()
 	defer release()
-	var lk *linkKeeper
-	if lk, err = m.keeper(); err != nil {
+	if err != nil {
 		return nil, err
 	}
 	if lk != nil {
 		defer lk.close()
 	}
 	return m.execute(ctx, lk)
+}
+
+// prepare opens what an offload needs of the home. A home that is full, read
+// only or damaged is no reason not to run on the device, unless a clone was
+// asked for.
+func (m *manager) prepare() (lk *linkKeeper, release func(), err error) {
+	release = func() {}
+	if m.o.Where == WhereDevice {
+		return nil, release, nil
+	}
+	if m.store, err = identity.OpenStore(m.o.Home); err == nil {
+		lk, err = m.keeper()
+	}
+	if err == nil && lk == nil {
+		return nil, release, nil // no clone is to be used
+	}
+	if err == nil {
+		var free func()
+		if free, err = holdCommits(m.o.Home, m.run); err == nil {
+			return lk, free, nil
+		}
+		lk.close()
+	}
+	if m.o.Where == WhereClone {
+		return nil, release, err
+	}
+	m.o.OnEvent(runner.Event{Warn: "everything runs on this device: " + err.Error()})
+	return nil, release, nil
 }
 
 // manager is one run in progress.
@@ -158,17 +192,15 @@ type manager struct {
 	run    wire.ID
 	began  time.Time
 	events chan runner.Event
-	// settled is closed when the runner has ended, or cannot offload.
-	settled chan struct{}
-	p       *proc.Process
-	out     *wire.Writer // to the runner
+	// settled is closed when the runner has ended, or cannot offload; willing
+	// when it can.
+	settled, willing chan struct{}
+	p                *proc.Process
+	out              *wire.Writer // to the runner
 }
 
 // keeper prepares the link, or returns nil when this run has none.
 func (m *manager) keeper() (*linkKeeper, error) {
-	if m.o.Where == WhereDevice {
-		return nil, nil
-	}
 	none := func(err error) (*linkKeeper, error) {
 		if m.o.Where == WhereClone {
 			return nil, err
@@ -177,11 +209,14 @@ func (m *manager) keeper() (*linkKeeper, error) {
 		return nil, nil
 	}
 	if !m.store.Enabled() {
-		return none(fmt.Errorf("%w: offloading is off on this device (clonecloud on)", ErrNoClone))
+		return none(hinted{fmt.Errorf("%w: offloading is off on this device", ErrNoClone), "clonecloud on"})
 	}
 	peers, err := m.clones()
 	if err != nil {
 		return none(err)
+	}
+	if m.o.Net == nil && m.o.Shape != nil && m.o.Shape.Name == "none" {
+		return none(hinted{fmt.Errorf("%w: --link none cuts the link", ErrNoClone), "leave --link none away, or run with --where auto or device"})
 	}
 	own, err := identity.LoadOrCreate(m.o.Home)
 	if err != nil {
@@ -256,6 +291,17 @@ func (m *manager) awaitClone(ctx context.Context, lk *linkKeeper) error {
 		}
 	}()
 	err := lk.awaitReady(ctx, m.o.ConnectTime)
+	var refused *wire.RefusedError
+	if errors.As(err, &refused) && refused.Code == wire.RefuseCode_REFUSE_MODULE {
+		// The runner here finds the same soon, if it is about the module itself.
+		select {
+		case <-m.settled:
+			return nil
+		case <-m.willing:
+		case <-ctx.Done():
+			err = context.Cause(ctx)
+		}
+	}
 	if errors.Is(err, errSettled) {
 		return nil
 	}
@@ -269,7 +315,7 @@ func (m *manager) start() runner.Start {
 		Role: runner.RoleDevice, Run: m.run, App: m.o.App, Args: m.o.Args, Env: m.o.Env, Dirs: m.o.Dirs,
 		Engine: m.o.Engine, CacheDir: filepath.Join(m.o.Home, "compiled"),
 		StateDir: commitsDir(m.o.Home), MaxPages: m.o.MaxPages,
-		Where: m.o.Where, Offload: m.o.Offload, Only: m.o.Only, HashMemory: m.o.HashMemory,
+		Where: m.o.Where, Offload: m.o.Offload, Only: m.o.Only, HashMemory: m.o.HashMemory, MaxOffloads: m.o.MaxOffloads,
 	}
 }
 
@@ -283,6 +329,9 @@ func (m *manager) collect(ctx context.Context, lk *linkKeeper) *Result {
 			m.o.OnEvent(e)
 			if e.Ready != nil {
 				r.Ready, r.Report.Unsupported = e.Ready, e.Ready.Pinned
+			}
+			if e.Ended != "" && lk != nil {
+				lk.ended(e.Ended)
 			}
 			if e.Call != nil {
 				r.Report.add(e.Call)

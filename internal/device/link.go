@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -33,10 +34,11 @@ type linkKeeper struct {
 	w        *wire.Writer
 	up       bool // the clone is ready
 	attempt  wire.ID
-	fatal    error // why dialling again is of no use
+	hopeless []error // by clone: why dialling it again is of no use; nil: it may be
+	fatal    error   // why dialling any of them is
 	lastErr  error
+	failures int           // connections that came to nothing
 	changed  chan struct{} // closed and replaced when up, fatal or lastErr changes
-	off      bool
 	module   []byte
 	size     uint64 // of the module, bytes
 	clone    string // name of the node in use
@@ -44,7 +46,7 @@ type linkKeeper struct {
 }
 
 func newLinkKeeper(m *manager, own *identity.Identity, peers []identity.Peer) (*linkKeeper, error) {
-	k := &linkKeeper{m: m, peers: peers, changed: make(chan struct{}), module: m.o.Module, size: uint64(len(m.o.Module))}
+	k := &linkKeeper{m: m, peers: peers, changed: make(chan struct{}), module: m.o.Module, size: uint64(len(m.o.Module)), hopeless: make([]error, len(peers))}
 	k.ctx, k.stop = context.WithCancelCause(context.Background())
 	if m.o.Net != nil {
 		k.net = m.o.Net
@@ -77,9 +79,10 @@ func (k *linkKeeper) keep() {
 	pause := redialPause
 	for i := 0; k.ctx.Err() == nil; i++ {
 		was := time.Now()
-		err := k.session(k.dial[i%len(k.dial)], k.peers[i%len(k.peers)])
-		k.down(err)
-		if k.ctx.Err() != nil {
+		at := i % len(k.dial)
+		err := k.session(k.dial[at], k.peers[at])
+		k.down(at, err)
+		if k.ctx.Err() != nil || k.over() {
 			return
 		}
 		if time.Since(was) > time.Minute {
@@ -125,15 +128,16 @@ func (k *linkKeeper) session(r *link.Redialer, p identity.Peer) error {
 		return err
 	}
 	k.m.o.Log.Debug("connected", "clone", p.Name, "transport", c.Transport(), "software", welcome.Software, "setup", c.Stats().Setup)
-	k.mu.Lock()
-	k.conn, k.w, k.clone, k.software = c, w, p.Name, welcome.Software
-	k.mu.Unlock()
 	open := &wire.RunOpen{
 		ModuleSha256: k.m.sum[:], ModuleSize: k.size, MemoryMaxPages: k.m.o.MaxPages,
 	}
 	if err := w.Send(k.head(wire.TypeRunOpen), open, nil); err != nil {
 		return err
 	}
+	// Only now may the runner's frames follow: the node knows their run.
+	k.mu.Lock()
+	k.conn, k.w, k.clone, k.software = c, w, p.Name, welcome.Software
+	k.mu.Unlock()
 	for {
 		f, err := rd.ReadFrame()
 		if err != nil {
@@ -177,12 +181,26 @@ func (k *linkKeeper) frame(f *wire.Frame, more bool) error {
 // refusedRun is told that the run cannot go on at this clone.
 func (k *linkKeeper) refusedRun(f *wire.Frame, m *wire.Refuse) error {
 	_ = k.toRunner(f, false)
-	err := &wire.RefusedError{Code: m.Code, Text: m.Text, Hint: m.Hint}
-	switch m.Code {
-	case wire.RefuseCode_REFUSE_MODULE, wire.RefuseCode_REFUSE_LIMIT:
-		k.note(func() { k.fatal = err })
+	return &wire.RefusedError{Code: m.Code, Text: m.Text, Hint: m.Hint}
+}
+
+// hopeless returns why dialling a clone again is of no use, or nil.
+func hopeless(err error) error {
+	var refused *wire.RefusedError
+	if errors.As(err, &refused) {
+		switch refused.Code {
+		case wire.RefuseCode_REFUSE_VERSION:
+			return hinted{err, "update the older of the two: clonecloud version, on both"}
+		case wire.RefuseCode_REFUSE_MODULE, wire.RefuseCode_REFUSE_LIMIT:
+			return err
+		}
 	}
-	return err
+	for _, e := range []error{link.ErrNotPaired, link.ErrWrongPeer, link.ErrVersion} {
+		if errors.Is(err, e) {
+			return err
+		}
+	}
+	return nil
 }
 
 func (k *linkKeeper) send(h wire.Header, m proto.Message) error {
@@ -206,18 +224,29 @@ func (k *linkKeeper) ready() {
 	k.tellLink(true, "")
 }
 
-// down says that the link is gone.
-func (k *linkKeeper) down(err error) {
+// down says that the link to a clone is gone.
+func (k *linkKeeper) down(at int, err error) {
 	k.note(func() {
 		k.conn, k.w, k.up, k.lastErr = nil, nil, false, err
-		if errors.Is(err, link.ErrNotPaired) || errors.Is(err, link.ErrWrongPeer) || errors.Is(err, link.ErrVersion) {
-			k.fatal = err
+		k.failures++
+		if k.hopeless[at] = hopeless(err); !slices.Contains(k.hopeless, nil) {
+			k.fatal = k.hopeless[0]
 		}
 	})
-	if err != nil && k.ctx.Err() == nil {
+	if k.ctx.Err() != nil {
+		return // the run is over
+	}
+	if err != nil {
 		k.m.o.Log.Debug("link down", "error", err)
 	}
 	k.tellLink(false, fmt.Sprint(err))
+}
+
+// over reports whether dialling again is of no use.
+func (k *linkKeeper) over() bool {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.fatal != nil
 }
 
 // note changes state and wakes whoever waits for that.
@@ -237,7 +266,7 @@ func (k *linkKeeper) tellLink(up bool, text string) {
 }
 
 func (k *linkKeeper) tellLocked(up bool, text string) {
-	if k.runner == nil {
+	if k.runner == nil || k.ctx.Err() != nil {
 		return
 	}
 	m := &wire.LinkState{Up: up, Text: text}
@@ -267,7 +296,7 @@ func (k *linkKeeper) toRunner(f *wire.Frame, more bool) error {
 	}
 	k.mu.Lock()
 	w := k.runner
-	if f.Type == wire.TypeReturn && f.Attempt == k.attempt {
+	if over := f.Type == wire.TypeReturn || f.Type == wire.TypeUnknown || f.Type == wire.TypeRefuse; over && f.Attempt == k.attempt {
 		k.attempt = wire.ID{}
 	}
 	k.mu.Unlock()
@@ -326,6 +355,15 @@ func (k *linkKeeper) toClone(f *wire.Frame, r *wire.Reader) error {
 	return readErr
 }
 
+// ended notes that the runner gave an attempt up.
+func (k *linkKeeper) ended(attempt string) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if fmt.Sprintf("%x", k.attempt[:]) == attempt {
+		k.attempt = wire.ID{}
+	}
+}
+
 // live reports whether an attempt waits for the link.
 func (k *linkKeeper) live() bool {
 	k.mu.Lock()
@@ -333,13 +371,25 @@ func (k *linkKeeper) live() bool {
 	return !k.attempt.IsZero()
 }
 
+// Limits of the wait for a clone beside Options.ConnectTime.
+const (
+	// patience is how often every clone may fail before the wait ends: one that
+	// refuses connections is known to be away sooner than one that is silent.
+	patience = 3
+	// prepareTime is what a clone that answers has to take the module and
+	// compile it.
+	prepareTime = 10 * time.Minute
+)
+
 // awaitReady waits until the clone is ready for calls.
 func (k *linkKeeper) awaitReady(ctx context.Context, limit time.Duration) error {
+	began := time.Now()
 	timeout := time.NewTimer(limit)
 	defer timeout.Stop()
 	for {
 		k.mu.Lock()
 		up, fatal, last, changed := k.up, k.fatal, k.lastErr, k.changed
+		connected, failures := k.conn != nil, k.failures
 		k.mu.Unlock()
 		switch {
 		case up:
@@ -348,10 +398,16 @@ func (k *linkKeeper) awaitReady(ctx context.Context, limit time.Duration) error 
 			return fmt.Errorf("%w: %w", ErrNotPaired, fatal)
 		case fatal != nil:
 			return fmt.Errorf("%w: %w", ErrNoClone, fatal)
+		case failures >= patience*len(k.peers):
+			return fmt.Errorf("%w: %w", ErrNoClone, last)
 		}
 		select {
 		case <-changed:
 		case <-timeout.C:
+			if left := prepareTime - time.Since(began); connected && left > 0 {
+				timeout.Reset(min(left, limit))
+				continue
+			}
 			if last == nil {
 				last = errors.New("nothing answered in time")
 			}

@@ -15,6 +15,7 @@ import (
 // the clone.
 func (m *manager) readRunner(lk *linkKeeper) {
 	settled := sync.OnceFunc(func() { close(m.settled) })
+	willing := sync.OnceFunc(func() { close(m.willing) })
 	defer settled()
 	r := wire.NewReader(m.p.Conn(), wire.ReaderConfig{})
 	var told []*wire.Frame // events, which wait while frames for the clone are there
@@ -38,7 +39,7 @@ func (m *manager) readRunner(lk *linkKeeper) {
 			continue
 		}
 		for _, f := range told {
-			if last := m.event(f, settled); last {
+			if last := m.event(f, settled, willing); last {
 				return
 			}
 		}
@@ -50,7 +51,7 @@ func (m *manager) readRunner(lk *linkKeeper) {
 const maxTold = 64
 
 // event passes an event of the runner on. last says that none follows.
-func (m *manager) event(f *wire.Frame, settled func()) (last bool) {
+func (m *manager) event(f *wire.Frame, settled, willing func()) (last bool) {
 	msg, err := f.Message()
 	if err != nil {
 		m.o.Log.Error("runner's event", "error", err)
@@ -63,6 +64,8 @@ func (m *manager) event(f *wire.Frame, settled func()) (last bool) {
 	}
 	if e.Ready != nil && e.Ready.Pinned != "" {
 		settled()
+	} else if e.Ready != nil {
+		willing()
 	}
 	m.events <- e
 	return e.Exit != nil
@@ -118,6 +121,6 @@ func every(d time.Duration, f func() bool) (stop func()) {
 	}()
 	return func() {
 		close(done)
-		<-ended
+		<-ended // f may be looking at what the caller is about to close
 	}
 }

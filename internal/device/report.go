@@ -3,8 +3,6 @@ package device
 import (
 	"encoding/json"
 	"fmt"
-	"os"
-	"path/filepath"
 )
 
 // Report is what `run --report FILE` writes: one JSON object. Times are
@@ -52,29 +50,14 @@ type Totals struct {
 	Fallbacks   int     `json:"fallbacks"`
 }
 
-// Write stores the report at path, whole or not at all.
-func (r *Report) Write(path string) error {
+// Encode returns the report as it is written to a file.
+func (r *Report) Encode() ([]byte, error) {
 	if r.Calls == nil {
 		r.Calls = []CallReport{}
 	}
 	data, err := json.MarshalIndent(r, "", "  ")
 	if err != nil {
-		return fmt.Errorf("encode report: %w", err)
+		return nil, fmt.Errorf("encode report: %w", err)
 	}
-	f, err := os.CreateTemp(filepath.Dir(path), ".report-*")
-	if err != nil {
-		return fmt.Errorf("write report: %w", err)
-	}
-	defer os.Remove(f.Name()) // gone already after the rename
-	if _, err := f.Write(append(data, '\n')); err != nil {
-		f.Close()
-		return fmt.Errorf("write report: %w", err)
-	}
-	if err := f.Close(); err != nil {
-		return fmt.Errorf("write report: %w", err)
-	}
-	if err := os.Rename(f.Name(), path); err != nil {
-		return fmt.Errorf("write report: %w", err)
-	}
-	return nil
+	return append(data, '\n'), nil
 }

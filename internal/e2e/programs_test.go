@@ -5,6 +5,7 @@ import (
 	"maps"
 	"os"
 	"strconv"
+	"strings"
 	"testing"
 
 	"github.com/clonecloud/clonecloud/internal/callgraph"
@@ -36,7 +37,9 @@ func same(t *testing.T, p *testprogs.Program, local, remote *Outcome) {
 	if !maps.Equal(local.Files, remote.Files) {
 		t.Errorf("files differ:\nlocal: %q\noffloaded: %q", local.Files, remote.Files)
 	}
-	if p.Deterministic && !bytes.Equal(local.Exit.Memory, remote.Exit.Memory) {
+	// Where a stack overflows depends on the stubs that are on it (PROTOCOL rule 5).
+	overflow := strings.Contains(local.Exit.Error, "stack overflow")
+	if p.Deterministic && !overflow && !bytes.Equal(local.Exit.Memory, remote.Exit.Memory) {
 		t.Errorf("final memory differs")
 	}
 }
@@ -95,11 +98,14 @@ func TestEachFunctionOffloadedInTurn(t *testing.T) {
 		t.Run(p.Name, func(t *testing.T) {
 			w.tb = t
 			all := functions(t, &p)
-			step := 1
-			if sample := 6; !nightly && len(all) > sample {
-				step = len(all)/sample + 1
-			}
 			chosen := append([]string(nil), p.Heavy...)
+			step := 1
+			if !nightly {
+				// One of those that are worth it and two others, not the same in
+				// every program of a module.
+				chosen = chosen[:min(1, len(chosen))]
+				step = len(all)/2 + 1
+			}
 			for i := len(p.Name) % step; i < len(all); i += step {
 				chosen = append(chosen, all[i])
 			}

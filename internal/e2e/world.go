@@ -116,9 +116,12 @@ type Setup func(*device.Options)
 // OnClone has the outermost legal call run on the clone.
 func OnClone(o *device.Options) { o.Where = device.WhereClone }
 
-// Only has exactly these functions run on the clone.
+// Only has exactly these functions run on the clone, for a bounded number of
+// calls: a comparator is called millions of times.
 func Only(functions ...string) Setup {
-	return func(o *device.Options) { o.Where, o.Only = device.WhereClone, functions }
+	return func(o *device.Options) {
+		o.Where, o.Only, o.MaxOffloads = device.WhereClone, functions, 50
+	}
 }
 
 // OnDevice keeps everything on the device.

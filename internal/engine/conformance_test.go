@@ -322,3 +322,34 @@ func TestTheStackMustFitParametersAndResults(t *testing.T) {
 		}
 	})
 }
+
+func TestTheUpperHalvesOf32BitValuesDoNotMatter(t *testing.T) {
+	eachKind(t, func(t *testing.T, h *harness) {
+		const dirt = 0xdead << 32
+		in := h.instance("suite")
+		h.must(in, "store", 8|dirt, 77|dirt)
+		if got := h.must(in, "load", 8|dirt); got != 77 {
+			t.Errorf("load gives %#x, want 77", got)
+		}
+		// The parameter leaves its upper half in the slot of the result.
+		if got := h.must(in, "even", 10|dirt); got != 1 {
+			t.Errorf("even gives %#x, want 1", got)
+		}
+		if got, err := h.call(in, "multi", 5|dirt); err != nil || got[0]>>32 != 0 {
+			t.Errorf("multi gives %#x, %v", got, err)
+		}
+		if got := h.must(in, "truncate", math.Float64bits(-2.5)); got != u32(-2) {
+			t.Errorf("truncate gives %#x, want %#x", got, u32(-2))
+		}
+		ran, ok := h.instance("plain").Global("ran")
+		if !ok {
+			t.Fatal("no global")
+		}
+		if err := ran.Set(3 | dirt); err != nil {
+			t.Fatal(err)
+		}
+		if got := ran.Get(); got != 3 {
+			t.Errorf("the global is %#x, want 3", got)
+		}
+	})
+}

@@ -106,6 +106,22 @@ func (t FuncType) slots() int {
 	return max(slotsOf(t.Params), slotsOf(t.Results))
 }
 
+// narrow returns the slots of 32-bit values.
+func narrow(types []ValType) (slots []int) {
+	at := 0
+	for _, t := range types {
+		switch t {
+		case I32, F32:
+			slots = append(slots, at)
+		case V128:
+			at++
+		default:
+		}
+		at++
+	}
+	return slots
+}
+
 func slotsOf(types []ValType) int {
 	n := len(types)
 	for _, t := range types {
@@ -266,8 +282,9 @@ type LinearMemory interface {
 type Function interface {
 	Type() FuncType
 	// Call runs the function. stack holds the parameters and then the results; it
-	// needs a slot for each, whichever are more. Context values reach host
-	// functions; cancellation does not stop the guest.
+	// needs a slot for each, whichever are more. Of a 32-bit parameter the upper
+	// half of the slot is ignored, of a 32-bit result it is zero. Context values
+	// reach host functions; cancellation does not stop the guest.
 	Call(ctx context.Context, stack []uint64) error
 }
 

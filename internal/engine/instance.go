@@ -50,7 +50,7 @@ func (in *wazeroInstance) Function(export string) (Function, bool) {
 		return nil, false
 	}
 	f := &function{instance: in, export: export, typ: typeOf(af.Definition())}
-	f.slots = f.typ.slots()
+	f.slots, f.narrowIn, f.narrowOut = f.typ.slots(), narrow(f.typ.Params), narrow(f.typ.Results)
 	f.first.Store(&callable{af})
 	in.funcs[export] = f
 	return f, true
@@ -79,6 +79,9 @@ type function struct {
 	export   string
 	typ      FuncType
 	slots    int
+	// The slots of 32-bit values. The engine leaves what it finds in their upper
+	// halves, so two equal results could differ in the bits of their slots.
+	narrowIn, narrowOut []int
 
 	first atomic.Pointer[callable]
 	mu    sync.Mutex
@@ -99,6 +102,9 @@ func (f *function) Call(ctx context.Context, stack []uint64) error {
 	if f.instance.closed.Load() {
 		return fmt.Errorf("call %s: %w", f.export, ErrClosed)
 	}
+	for _, i := range f.narrowIn {
+		stack[i] &= 1<<32 - 1
+	}
 	af := f.take()
 	if err := callRecovered(ctx, af, stack[:f.slots]); err != nil {
 		// The function value is dropped: after an overflow it would hold on to
@@ -109,6 +115,9 @@ func (f *function) Call(ctx context.Context, stack []uint64) error {
 		return normalise(err)
 	}
 	f.give(af)
+	for _, i := range f.narrowOut {
+		stack[i] &= 1<<32 - 1
+	}
 	return nil
 }
 
@@ -172,7 +181,12 @@ func (g global) Type() ValType { return ValType(g.g.Type()) }
 
 func (g global) Mutable() bool { _, ok := g.g.(api.MutableGlobal); return ok }
 
-func (g global) Get() uint64 { return g.g.Get() }
+func (g global) Get() uint64 {
+	if t := g.Type(); t == I32 || t == F32 {
+		return g.g.Get() & (1<<32 - 1)
+	}
+	return g.g.Get()
+}
 
 func (g global) Set(v uint64) error {
 	m, ok := g.g.(api.MutableGlobal)

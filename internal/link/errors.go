@@ -11,20 +11,40 @@ import (
 	"github.com/quic-go/quic-go"
 )
 
+// hinted is an error that says what to do about it.
+type hinted struct{ text, hint string }
+
+func (e *hinted) Error() string { return e.text }
+
+// Hint says what to do about it.
+func (e *hinted) Hint() string { return e.hint }
+
+// advised is an error with what to do about it.
+type advised struct {
+	error
+	hint string
+}
+
+// Hint says what to do about it.
+func (a advised) Hint() string  { return a.hint }
+func (a advised) Unwrap() error { return a.error }
+
+func advise(err error, hint string) error { return advised{err, hint} }
+
 // Errors that a caller branches on. Those that reach a person say what to do.
 var (
 	// ErrNotPaired: the peer answered, and does not list us.
-	ErrNotPaired = errors.New("not paired: the node does not know this device (pair again with `clonecloud pair URL`; the node prints the URL)")
+	ErrNotPaired error = &hinted{"not paired: the node does not know this device", "pair again with `clonecloud pair URL`; the node prints the URL"}
 	// ErrWrongPeer: whoever answered does not hold the expected key.
-	ErrWrongPeer = errors.New("another identity answers at this address (the node was set up anew, or something stands in between; if it is your node, pair again)")
+	ErrWrongPeer error = &hinted{"another identity answers at this address", "the node was set up anew, or something stands in between; if it is your node, pair again"}
 	// ErrVersion: the two sides share no protocol version.
-	ErrVersion = errors.New("the other side speaks another version of the protocol (update the older of the two)")
+	ErrVersion error = &hinted{"the other side speaks another version of the protocol", "update the older of the two"}
 	// ErrDraining: the node is stopping and takes nothing new.
-	ErrDraining = errors.New("the node is shutting down (try again, or use another node)")
+	ErrDraining error = &hinted{"the node is shutting down", "try again, or use another node"}
 	// ErrBusy: the node is at a limit.
-	ErrBusy = errors.New("the node has too many connections (try again in a moment)")
+	ErrBusy error = &hinted{"the node has too many connections", "try again in a moment"}
 	// ErrUnreachable: nothing answered at any address.
-	ErrUnreachable = errors.New("the node does not answer (is it running, and do this network and its firewall let UDP or TCP through to its port?)")
+	ErrUnreachable error = &hinted{"the node does not answer", "is it running, and do this network and its firewall let UDP or TCP through to its port?"}
 	// ErrLost: a connection that was up is gone without a goodbye.
 	ErrLost = errors.New("link lost")
 	// ErrProtocol: the other side sent what no version of ours sends.

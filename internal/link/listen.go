@@ -123,7 +123,7 @@ func Listen(ctx context.Context, addr string, o ListenOptions) (*Listener, error
 func (l *Listener) open(ctx context.Context, addr string) (*net.UDPConn, error) {
 	host, port, err := net.SplitHostPort(addr)
 	if err != nil {
-		return nil, fmt.Errorf("listen address %q is not HOST:PORT: %w", addr, err)
+		return nil, advise(fmt.Errorf("listen address %q is not HOST:PORT: %w", addr, err), "give one such as :7373 or 192.0.2.1:7373")
 	}
 	// Rare, because each probe wakes a phone's radio, and enough to be rid of
 	// devices that are gone for good; a link in use is watched.
@@ -132,7 +132,7 @@ func (l *Listener) open(ctx context.Context, addr string) (*net.UDPConn, error) 
 		bind := net.JoinHostPort(host, port)
 		if !l.opts.NoTCP {
 			if l.tcp, err = lc.Listen(ctx, "tcp", bind); err != nil {
-				return nil, fmt.Errorf("listen on TCP %s: %w (is another node running? choose another port with --listen)", bind, err)
+				return nil, advise(fmt.Errorf("listen on TCP %s: %w", bind, err), "is another node running? choose another port with --listen")
 			}
 			l.addr = l.tcp.Addr()
 			bind = net.JoinHostPort(host, strconv.Itoa(l.addr.(*net.TCPAddr).Port))
@@ -151,7 +151,7 @@ func (l *Listener) open(ctx context.Context, addr string) (*net.UDPConn, error) 
 			_ = l.tcp.Close()
 		}
 		if port != "0" || try >= portTries {
-			return nil, fmt.Errorf("listen on UDP %s: %w (is another node running? choose another port with --listen)", bind, err)
+			return nil, advise(fmt.Errorf("listen on UDP %s: %w", bind, err), "is another node running? choose another port with --listen")
 		}
 	}
 }

@@ -366,11 +366,14 @@ func (l *Listener) complete(ctx context.Context, qc *quic.Conn) bool {
 func (l *Listener) acceptControl(c *conn, qc *quic.Conn) {
 	ctx, cancel := context.WithTimeout(qc.Context(), ctlWait)
 	defer cancel()
-	if !l.complete(ctx, qc) {
+	if !l.complete(ctx, qc) && qc.Context().Err() == nil {
 		c.abort(fmt.Errorf("%w: the handshake was not completed", ErrLost))
 		return
 	}
 	s, err := qc.AcceptStream(ctx)
+	if classify(err) == io.EOF { //nolint:errorlint // classify returns it bare
+		return // a goodbye, which follow is about to hear of too
+	}
 	if err != nil {
 		c.abort(fmt.Errorf("%w: the control stream did not come up: %w", ErrLost, err))
 		return

@@ -67,6 +67,9 @@ func DialStranger(ctx context.Context, o Options) (*Stranger, error) {
 	}, (*Stranger).Close)
 }
 
+// strangerLinger is how long the end of a pairing may travel.
+const strangerLinger = 300 * time.Millisecond
+
 func (r *Redialer) strangerTCP(ctx context.Context, addr string) (*Stranger, error) {
 	tc, err := r.handshakeTCP(ctx, addr, alpnPair)
 	if err != nil {
@@ -102,6 +105,7 @@ func (r *Redialer) strangerQUIC(ctx context.Context, addr string) (*Stranger, er
 	s := stranger(qc.ConnectionState().TLS, st, qc.RemoteAddr())
 	s.close = func() {
 		_ = st.Close()
+		_ = st.SetReadDeadline(time.Now().Add(strangerLinger))
 		go func() {
 			_, _ = io.Copy(io.Discard, st) // until the other side has read all
 			_ = qc.CloseWithError(codeBye, "")

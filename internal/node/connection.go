@@ -37,11 +37,12 @@ func (n *Node) serve(c link.Conn) {
 	for _, u := range x.uploads {
 		u.discard()
 	}
-	if err != nil && !errors.Is(err, io.EOF) {
+	if !errors.Is(err, io.EOF) {
 		x.log.Info("link ended", "error", err)
 	}
 }
 
+// run serves until something ends the connection: io.EOF is a goodbye.
 func (x *connection) run() error {
 	r := wire.NewReader(x.c, wire.ReaderConfig{})
 	welcome := &wire.Welcome{

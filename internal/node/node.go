@@ -44,19 +44,25 @@ type Config struct {
 	OnClone func(kill func())
 	// MaxPages bounds a guest's memory, in 64 KiB pages.
 	MaxPages uint32
+	// CallLimit ends a call that runs longer; 0: an hour. The device then runs it.
+	CallLimit time.Duration
 	// Linger is how long a run without a link keeps its runner.
 	Linger time.Duration
 	Log    *slog.Logger
 }
 
 const (
-	defaultLinger = time.Minute
-	drainTime     = 10 * time.Second
+	defaultLinger    = time.Minute
+	defaultCallLimit = time.Hour
+	drainTime        = 10 * time.Second
 )
 
 func (c *Config) populate() {
 	if c.MaxPages == 0 {
 		c.MaxPages = engine.DefaultMaxMemoryPages
+	}
+	if c.CallLimit == 0 {
+		c.CallLimit = defaultCallLimit
 	}
 	if c.Linger == 0 {
 		c.Linger = defaultLinger

@@ -113,6 +113,9 @@ func (s *session) fromClone(r *clone, f *wire.Frame, more bool) {
 	if s.bound == 0 {
 		return // nothing was asked of it yet
 	}
+	if f.Type == wire.TypeReturn {
+		r.p.SetTimeLimit(0)
+	}
 	s.do(s.machine.FromClone(s.n.now(), s.bound, f))
 	s.schedule()
 }
@@ -182,7 +185,15 @@ func (s *session) toClone(f *wire.Frame) {
 		s.early = append(s.early, f) // of the runner that is being started
 		return
 	}
+	s.limit(f)
 	s.runner.out.put(f)
+}
+
+// limit bounds the time of a call that goes to the runner.
+func (s *session) limit(f *wire.Frame) {
+	if f.Type == wire.TypeCall {
+		s.runner.p.SetTimeLimit(s.n.conf.CallLimit)
+	}
 }
 
 // start makes sure that there is a runner. mu is held; the work is done beside.
@@ -210,6 +221,7 @@ func (s *session) start() {
 		default:
 			s.runner = r
 			for _, f := range s.early {
+				s.limit(f)
 				r.out.put(f)
 			}
 			s.early = nil

@@ -28,6 +28,14 @@ const (
 	blockVoid      = 0x40
 )
 
+// Suffixes of the names that the backtraces of a rewritten module show. A
+// candidate whose body has moved keeps its name for the stub, and its body has
+// OriginalSuffix; a stub before an export has StubSuffix.
+const (
+	StubSuffix     = ".cc_stub"
+	OriginalSuffix = ".cc_orig"
+)
+
 // appendType gives the index of a function type that is appended once.
 func (e *editor) appendType(t wasmbin.FuncType) uint32 {
 	if e.typeIndex == nil {
@@ -148,13 +156,13 @@ func (e *editor) candidate(c *Candidate) {
 		stub := e.appendFunc(typ, e.stub(c, original))
 		e.redirect[c.Index] = stub
 		if name != "" {
-			e.names = append(e.names, funcName{stub, name + ".cc_stub"})
+			e.names = append(e.names, funcName{stub, name + StubSuffix})
 		}
 	} else {
 		original = e.appendEntry(typ, e.m.Bytes[body.Entry:body.End])
 		e.stubs[c.Index] = sized(e.stub(c, original))
 		if name != "" {
-			e.names = append(e.names, funcName{original, name + ".cc_orig"})
+			e.names = append(e.names, funcName{original, name + OriginalSuffix})
 		}
 	}
 	c.Export = e.export("o"+strconv.Itoa(c.K), wasmbin.KindFunc, original)

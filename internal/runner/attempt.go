@@ -49,8 +49,7 @@ func (r *deviceRun) offloadCall(c *rewrite.Candidate, args, results []uint64, re
 	took := time.Since(began)
 	report.Seconds, report.BytesUp, report.BytesDown = took.Seconds(), r.live.up, r.live.down
 	if err != nil { // nothing was sent
-		report.Where, report.Attempts, report.Reason = siteDevice, 0, err.Error()
-		return r.runHere(c, report, offload.RunLocal{})
+		return r.neverBegan(c, report, err)
 	}
 	switch end := end.(type) {
 	case offload.Install:
@@ -66,11 +65,26 @@ func (r *deviceRun) offloadCall(c *rewrite.Candidate, args, results []uint64, re
 	case offload.Fail:
 		engine.Throw(&diverged{end.Text})
 	case offload.RunLocal:
-		r.decide.failed(c.K, took)
+		r.decide.failed(c.K, took, end.Reason)
+		r.pipe.tell(Event{Ended: fmt.Sprintf("%x", end.Attempt[:])})
 		report.Where, report.Fallback, report.Reason = siteDevice, true, end.Reason.String()
 		return r.runHere(c, report, end)
 	}
 	panic("unreachable")
+}
+
+// neverBegan has a call run here that no attempt could be made of. It is told
+// once a reason: a program without a link may make millions of such calls.
+func (r *deviceRun) neverBegan(c *rewrite.Candidate, report Call, err error) rewrite.Status {
+	if r.told[err.Error()] {
+		return rewrite.Local
+	}
+	if r.told == nil {
+		r.told = map[string]bool{}
+	}
+	r.told[err.Error()] = true
+	report.Where, report.Attempts, report.Reason = siteDevice, 0, err.Error()
+	return r.runHere(c, report, offload.RunLocal{})
 }
 
 // diverged ends a guest that could neither be committed nor run again
@@ -88,6 +102,10 @@ func (r *deviceRun) runHere(c *rewrite.Candidate, report Call, local offload.Run
 	}
 	r.live = live{}
 	r.watch = append(r.watch, w)
+	if local.Reason.Why == offload.WhyTrap {
+		// Attempts inside could only find the same trap, one frame at a time.
+		r.doomed = len(r.watch)
+	}
 	return rewrite.LocalWatch
 }
 
@@ -102,7 +120,7 @@ func (r *deviceRun) attemptCall(c *rewrite.Candidate, args []uint64) (offload.De
 	mono, _ := r.local.Now(wasi.ClockMonotonic)
 	r.pipe.drop()
 	acts, err := r.machine.Begin(r.now(), offload.CallSpec{
-		Site: siteClone, Function: c.Index, Args: append([]uint64(nil), args...),
+		Site: siteClone, Function: c.Index, Args: values(c.Sig.Params, args),
 		Globals: r.g.readGlobals(), WASI: r.live.wasi,
 		Real: real, Mono: mono, MemoryMax: r.conf.MaxPages, Memory: r.live.memory,
 	})
@@ -120,6 +138,18 @@ func (r *deviceRun) attemptCall(c *rewrite.Candidate, args []uint64) (offload.De
 		}
 		acts = r.await()
 	}
+}
+
+// values copies values off an engine's stack, where the upper halves of those
+// with 32 bits may hold anything.
+func values(types []wasmbin.ValType, slots []uint64) []uint64 {
+	out := append([]uint64(nil), slots...)
+	for i, t := range types {
+		if t == wasmbin.I32 || t == wasmbin.F32 {
+			out[i] &= 1<<32 - 1
+		}
+	}
+	return out
 }
 
 // resultMemory says when the memory of a call's result is of use here.

@@ -26,11 +26,13 @@ import (
 // rather than tell it to stop. Another goroutine lets held back output go while
 // the guest computes. Both drive the one machine under mu.
 type cloneRun struct {
-	g     *guest
-	conf  guestConfig
-	r     *wire.Reader // of the guest's goroutine
-	w     *wire.Writer
-	epoch time.Time
+	g         *guest
+	conf      guestConfig
+	constants []Constant
+	r         *wire.Reader // of the guest's goroutine
+	w         *wire.Writer
+	epoch     time.Time
+	rest      func() // called between pieces of work
 
 	mu      sync.Mutex
 	machine *offload.Clone
@@ -54,30 +56,64 @@ type answer struct{ payload []byte }
 // runClone serves the calls of a run until its manager is gone.
 func runClone(rw io.Reader, w *wire.Writer, start Start, module []byte) error {
 	ctx := context.Background()
-	r := &cloneRun{
-		r: wire.NewReader(rw, wire.ReaderConfig{}), w: w, epoch: time.Now(),
-		machine: offload.NewClone(start.Run),
-	}
+	r := newClone(rw, w, start)
 	began := time.Now()
-	ready, err := r.prepare(ctx, start, module)
+	ready, conf, err := guestSetup(start)
 	if err != nil {
 		return err
 	}
-	ready.Compile = time.Since(began).Seconds()
+	collector.Collecting(func() { err = r.prepare(ctx, conf, module) })
+	if err != nil {
+		return err
+	}
+	ready.Cached, ready.Compile = r.g.compiled.Cached(), time.Since(began).Seconds()
 	p := &pipe{w: r.w}
 	p.tell(Event{Ready: ready})
 	head := wire.Header{Type: wire.TypeRunReady, Run: start.Run}
 	if err := r.w.Send(head, &wire.RunReady{CompileNanos: uint64(time.Since(began))}, nil); err != nil {
 		return err
 	}
-	go r.tick()
+	r.rest = collect
+	return r.serve(ctx)
+}
+
+func newClone(from io.Reader, w *wire.Writer, start Start) *cloneRun {
+	return &cloneRun{
+		r: wire.NewReader(from, wire.ReaderConfig{}), w: w, epoch: time.Now(), rest: func() {}, constants: start.Constants,
+		machine: offload.NewClone(start.Run),
+	}
+}
+
+// prepare compiles the module and computes image 0.
+func (r *cloneRun) prepare(ctx context.Context, conf guestConfig, module []byte) (err error) {
+	r.conf = conf
+	if r.g, err = loadGuest(module, loading{role: rewrite.Clone}); err != nil {
+		return err
+	}
+	if r.g.out == nil {
+		return &Unsupported{Reason: r.g.pinned}
+	}
+	if r.g.room, err = newRoom(ctx, conf); err != nil {
+		return err
+	}
+	if err := r.g.pinImports(ctx, r.constants); err != nil {
+		return err
+	}
+	if err := r.g.compile(ctx, conf); err != nil {
+		return err
+	}
+	return r.fresh(ctx, false)
+}
+
+// serve carries out calls until the manager is gone.
+func (r *cloneRun) serve(ctx context.Context) error {
 	for {
 		if err := r.readFrame(); err != nil {
 			return err
 		}
 		for act := r.todo(); act != nil; act = r.todo() {
 			r.carryOut(ctx, act)
-			collect()
+			r.rest()
 		}
 		wire.RecycleBody(r.body) // the machine lets go of it when it is applied
 		r.body = nil
@@ -95,27 +131,6 @@ func (r *cloneRun) todo() offload.CloneAction {
 	r.work[0] = nil
 	r.work = r.work[1:]
 	return act
-}
-
-// prepare compiles the module and computes image 0.
-func (r *cloneRun) prepare(ctx context.Context, start Start, module []byte) (*Ready, error) {
-	var err error
-	if r.g, err = loadGuest(module, rewrite.Clone, nil, nil); err != nil {
-		return nil, err
-	}
-	if r.g.out == nil {
-		return nil, &Unsupported{Reason: r.g.pinned}
-	}
-	ready, conf, err := guestSetup(start)
-	if err != nil {
-		return nil, err
-	}
-	r.conf = conf
-	if err := compileCollecting(ctx, r.g, conf); err != nil {
-		return nil, err
-	}
-	ready.Cached = r.g.compiled.Cached()
-	return ready, r.fresh(ctx, false)
 }
 
 // fresh replaces the instance by a new one: at image 0, or with adopt at the
@@ -169,9 +184,16 @@ func (r *cloneRun) readFrame() error {
 	return nil
 }
 
-// tick lets held back output go while the guest computes.
-func (r *cloneRun) tick() {
-	for range time.Tick(20 * time.Millisecond) {
+// tick lets held back output go while the guest computes, until done.
+func (r *cloneRun) tick(done <-chan struct{}) {
+	t := time.NewTicker(20 * time.Millisecond)
+	defer t.Stop()
+	for {
+		select {
+		case <-t.C:
+		case <-done:
+			return
+		}
 		r.mu.Lock()
 		if by, ok := r.machine.Deadline(); ok && r.now() >= by {
 			r.do(r.machine.Tick(r.now()))
@@ -342,7 +364,10 @@ func (r *cloneRun) run(ctx context.Context, s offload.Start) {
 	r.abort, r.answer = "", nil
 	r.mu.Unlock()
 	began := time.Now()
+	done := make(chan struct{})
+	go r.tick(done)
 	ret, err := r.call(ctx, s.Call)
+	close(done)
 	if err != nil {
 		ret = failedReturn(err)
 	}

@@ -323,5 +323,13 @@ func (r *deviceRun) installWASI() error {
 			r.local.Close(d.Handle)
 		}
 	}
+	if c := r.live.committed; c != nil {
+		for _, h := range c.Accepted {
+			if !held[h] {
+				r.local.Close(h)
+			}
+		}
+	}
+	r.live.server.Abandon() // what it kept open for further reads
 	return nil
 }

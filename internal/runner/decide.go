@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/clonecloud/clonecloud/internal/offload"
 	"github.com/clonecloud/clonecloud/internal/wire"
 )
 
@@ -12,6 +13,19 @@ const (
 	siteDevice = "device"
 	siteClone  = "clone"
 )
+
+// policy says where calls run, and hears what became of them.
+type policy interface {
+	// choose answers a stub. dirty says how many bytes a Call would carry at
+	// most; watch asks for the call's exit to be reported.
+	choose(k int, link *wire.LinkState, dirty func() int64) (where, reason string, watch bool)
+	// ran notes a call that ran here, and says whether it is worth telling.
+	ran(k int, took time.Duration) bool
+	// moved notes the time of an offload.
+	moved(k int, took time.Duration)
+	// failed notes an attempt that came to nothing.
+	failed(k int, took time.Duration, why offload.Reason)
+}
 
 // decider says where a call runs. For `auto` it is deliberately simple: a
 // candidate first runs here and is timed; it moves when what the link costs is
@@ -60,8 +74,9 @@ func newDecider(where string) *decider {
 	return &decider{where: where, seen: map[int]*history{}}
 }
 
-// choose answers a stub. dirty says how many bytes a Call would carry at most;
-// watch asks for the call's exit to be reported.
+var _ policy = (*decider)(nil)
+
+// choose implements policy.
 func (d *decider) choose(k int, link *wire.LinkState, dirty func() int64) (where, reason string, watch bool) {
 	switch {
 	case d.where == siteDevice:
@@ -122,7 +137,7 @@ func (d *decider) of(k int) *history {
 	return h
 }
 
-// ran notes the time of a call that ran here, and whether it is worth telling.
+// ran implements policy.
 func (d *decider) ran(k int, took time.Duration) bool {
 	h := d.of(k)
 	h.calls++
@@ -133,12 +148,11 @@ func (d *decider) ran(k int, took time.Duration) bool {
 	return took.Seconds() >= reported
 }
 
-// moved notes the time of an offload.
+// moved implements policy.
 func (d *decider) moved(k int, took time.Duration) { d.of(k).remote.add(took.Seconds()) }
 
-// failed notes an attempt that came to nothing: the clone is not asked again
-// for a while.
-func (d *decider) failed(k int, took time.Duration) {
+// failed implements policy: the clone is not asked again for a while.
+func (d *decider) failed(k int, took time.Duration, _ offload.Reason) {
 	h := d.of(k)
 	h.remote.add(took.Seconds() + h.local.mean)
 }

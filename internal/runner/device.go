@@ -1,13 +1,16 @@
 package runner
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"os"
+	"strings"
 	"time"
 
+	"github.com/clonecloud/clonecloud/internal/callgraph"
 	"github.com/clonecloud/clonecloud/internal/engine"
 	"github.com/clonecloud/clonecloud/internal/offload"
 	"github.com/clonecloud/clonecloud/internal/rewrite"
@@ -28,15 +31,21 @@ type deviceRun struct {
 	wasi    *wasi.System
 	machine *offload.Device
 	linkAt  int // changes of the link that the machine has been told
-	decide  *decider
+	decide  policy
 
 	entry     string // the export that runs now
 	last      bool   // nothing runs after it
+	offloads  int    // calls that were to move
 	outermost bool   // no stub has been entered since it was called
 
 	watch []watched // calls that run here and whose exit is reported
-	live  live      // the attempt in progress
-	rerun *rerun    // bound by an import log; nil mostly
+	// doomed is the length that watch had when a call was put on it that has
+	// trapped on the clone: it will trap here too, and nothing inside it moves.
+	// 0: there is none.
+	doomed int
+	live   live            // the attempt in progress
+	told   map[string]bool // why calls could not begin, where that was reported
+	rerun  *rerun          // bound by an import log; nil mostly
 
 	deltaBuf []byte // memory of live.delta, used again
 }
@@ -44,7 +53,7 @@ type deviceRun struct {
 // runDevice runs a guest to its end and returns what to report.
 func runDevice(rw io.Reader, w *wire.Writer, start Start, module []byte) Exit {
 	ctx := context.Background()
-	r := &deviceRun{start: start, pipe: newPipe(rw, w), epoch: time.Now()}
+	r := &deviceRun{start: start, pipe: newPipe(rw, w, exitLost), epoch: time.Now()}
 	err := r.run(ctx, module)
 	if r.local != nil {
 		r.local.CloseAll()
@@ -71,6 +80,8 @@ func exitOf(err error) Exit {
 		return Exit{}
 	case errors.As(err, &exit):
 		return Exit{Code: exit.Code}
+	case errors.As(err, new(badFunction)):
+		e.Usage, e.Error = true, err.Error()
 	case errors.As(err, &unsupported):
 		e.Unsupported, e.Error = true, err.Error()
 	case isDivergence(err):
@@ -78,7 +89,7 @@ func exitOf(err error) Exit {
 	case errors.As(err, &trap):
 		// 128 + SIGABRT: what a shell shows for a native program that crashed.
 		e.Code, e.Error = 134, trap.Error()
-		for _, line := range trap.Backtrace {
+		for _, line := range guestFrames(trap.Backtrace) {
 			e.Error += "\n\t" + line
 		}
 	default:
@@ -87,13 +98,38 @@ func exitOf(err error) Exit {
 	return e
 }
 
+// guestFrames is a backtrace as the program's author knows it: without our
+// stubs, and without the name of a module that has none.
+func guestFrames(trace []string) (frames []string) {
+	stub := "" // the frame that follows the body that it stands for
+	for _, line := range trace {
+		line = strings.TrimPrefix(line, ".")
+		if strings.Contains(line, rewrite.StubSuffix+"(") || line == stub {
+			stub = ""
+			continue
+		}
+		stub = ""
+		if plain := strings.Replace(line, rewrite.OriginalSuffix+"(", "(", 1); plain != line {
+			line, stub = plain, plain
+		}
+		frames = append(frames, line)
+	}
+	return frames
+}
+
 func (r *deviceRun) run(ctx context.Context, module []byte) error {
 	began := time.Now()
 	if err := r.openWASI(); err != nil {
 		return err
 	}
 	var err error
-	if r.g, err = loadGuest(module, rewrite.Device, r.start.Offload, r.start.Only); err != nil {
+	r.g, err = loadGuest(module, loading{choose: func(graph *callgraph.Graph) (all, entries []uint32, err error) {
+		return candidates(graph, r.start.Offload, r.start.Only)
+	}})
+	if err != nil {
+		return err
+	}
+	if err := CheckImports(r.g.module); err != nil {
 		return err
 	}
 	r.g.setSystem(r.wasi)
@@ -119,7 +155,7 @@ func (r *deviceRun) run(ctx context.Context, module []byte) error {
 	ready.Cached, ready.Pinned = r.g.compiled.Cached(), r.g.pinned
 	ready.Compile = time.Since(began).Seconds()
 	r.pipe.tell(Event{Ready: ready})
-	if r.offloads() {
+	if r.mayOffload() {
 		if err := r.arm(); err != nil {
 			return err
 		}
@@ -138,8 +174,8 @@ func isDivergence(err error) bool {
 	return errors.As(err, &ours) || errors.As(err, &log) || errors.As(err, &entry)
 }
 
-// offloads reports whether this run may offload at all.
-func (r *deviceRun) offloads() bool { return r.g.out != nil && r.start.Where != "device" }
+// mayOffload reports whether this run may offload at all.
+func (r *deviceRun) mayOffload() bool { return r.g.out != nil && r.start.Where != "device" }
 
 // arm makes image 0 the base, and every stub ask.
 func (r *deviceRun) arm() error {
@@ -190,17 +226,35 @@ func (r *deviceRun) main(ctx context.Context) error {
 	}
 	entries = append(entries, program)
 	for i, name := range entries {
-		r.entry, r.last, r.outermost = name, i == len(entries)-1, true
-		fn, ok := r.g.inst.Function(name)
-		if !ok {
-			return fmt.Errorf("start the program: %s is not exported", name)
-		}
-		typ := fn.Type()
-		if err := fn.Call(ctx, make([]uint64, max(len(typ.Params), len(typ.Results)))); err != nil {
+		r.last = i == len(entries)-1
+		if err := r.invoke(ctx, name, nil); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// invoke calls an export; stack is as engine.Function has it, nil for one of
+// zeros.
+func (r *deviceRun) invoke(ctx context.Context, name string, stack []uint64) error {
+	fn, ok := r.g.inst.Function(name)
+	if !ok {
+		return fmt.Errorf("call %s: it is not exported", name)
+	}
+	if typ := fn.Type(); stack == nil {
+		stack = make([]uint64, max(len(typ.Params), len(typ.Results)))
+	}
+	r.entry, r.outermost = name, true
+	watched, doomed, bound := len(r.watch), r.doomed, r.rerun
+	err := fn.Call(ctx, stack)
+	// A trap leaves without telling the stubs.
+	r.watch, r.doomed = r.watch[:watched], doomed
+	var trap *engine.Trap
+	if errors.As(err, &trap) && r.rerun != bound {
+		// The world has seen more of this call than its local run came to do.
+		err = cmp.Or(r.leaveRerun("the local run trapped before it: "+trap.Error()), err)
+	}
+	return err
 }
 
 // programEntry finds what to call: a command's _start or a reactor's

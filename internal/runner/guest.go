@@ -17,9 +17,32 @@ import (
 )
 
 // Unsupported says why a module cannot run at all, or cannot be offloaded.
-type Unsupported struct{ Reason string }
+type Unsupported struct {
+	Reason string
+	Advice string // what to do about it; empty: nothing general
+}
 
 func (u *Unsupported) Error() string { return "module is not supported: " + u.Reason }
+
+// Hint says what to do about it.
+func (u *Unsupported) Hint() string { return u.Advice }
+
+// Malformed is what a module is that cannot be read.
+func Malformed(err error) *Unsupported {
+	u := &Unsupported{Reason: err.Error(), Advice: "give a complete .wasm file, built for WASI preview 1 (wasm32-wasip1)"}
+	if errors.Is(err, wasmbin.ErrUnsupported) {
+		u.Advice = "build it for WASI preview 1 (wasm32-wasip1), with features of WebAssembly 2.0"
+	}
+	return u
+}
+
+// badFunction is a function that was asked for and cannot be offered.
+type badFunction struct{ error }
+
+func (badFunction) Hint() string {
+	return "clonecloud inspect --all APP.wasm lists the functions, by index and name"
+}
+func (b badFunction) Unwrap() error { return b.error }
 
 // guest is one program: its module as read, its rewriting, and while it lives
 // its engine, memory and instance.
@@ -30,7 +53,8 @@ type guest struct {
 	out      *rewrite.Output // nil: the module runs as it is and is not offloaded
 	pinned   string          // why out is nil
 
-	eng      engine.Engine
+	room     *room
+	links    []engine.Link // what provides imports that the room has no name for
 	compiled engine.Module
 	inst     engine.Instance
 	space    *pagestate.Space // nil for a module without a memory of its own
@@ -51,28 +75,35 @@ func (g *guest) Bytes() []byte {
 	return m.Bytes()
 }
 
+// loading says how a module becomes a guest.
+type loading struct {
+	role rewrite.Role
+	// choose picks the functions to stub, and those of them to stub at their
+	// exports only; device role only.
+	choose func(*callgraph.Graph) (all, entries []uint32, err error)
+	// hostModule names what the stubs call; "" is for a room of one guest.
+	hostModule string
+}
+
 // loadGuest parses and rewrites a module. A module that cannot be offloaded is
 // kept as it is, with the reason.
-func loadGuest(original []byte, role rewrite.Role, offload, only []string) (*guest, error) {
+func loadGuest(original []byte, how loading) (*guest, error) {
 	g := &guest{original: original, sum: sha256.Sum256(original)}
 	m, err := wasmbin.Parse(original, wasmbin.Limits{})
 	if err != nil {
-		return nil, &Unsupported{Reason: err.Error()}
+		return nil, Malformed(err)
 	}
 	g.module = m
 	if rewrite.Rewritten(m) {
-		return nil, &Unsupported{Reason: rewrite.ErrRewritten.Error()}
-	}
-	if err := CheckImports(m); err != nil {
-		return nil, err
+		return nil, AlreadyRewritten()
 	}
 	graph, err := callgraph.Analyze(m)
 	if err != nil {
-		return nil, &Unsupported{Reason: err.Error()}
+		return nil, Malformed(err)
 	}
-	opts := rewrite.Options{Role: role}
-	if role == rewrite.Device {
-		if opts.Candidates, opts.Entries, err = candidates(graph, offload, only); err != nil {
+	opts := rewrite.Options{Role: how.role, HostModule: how.hostModule}
+	if how.role == rewrite.Device {
+		if opts.Candidates, opts.Entries, err = how.choose(graph); err != nil {
 			return nil, err
 		}
 	}
@@ -85,6 +116,11 @@ func loadGuest(original []byte, role rewrite.Role, offload, only []string) (*gue
 	return g, nil
 }
 
+// AlreadyRewritten refuses a module that has been through the rewriter.
+func AlreadyRewritten() *Unsupported {
+	return &Unsupported{Reason: rewrite.ErrRewritten.Error(), Advice: "give the original module: it is rewritten each time it starts"}
+}
+
 // candidates chooses the functions to stub, and those of them to stub at their
 // exports only.
 func candidates(graph *callgraph.Graph, offload, only []string) (all, entries []uint32, err error) {
@@ -92,10 +128,10 @@ func candidates(graph *callgraph.Graph, offload, only []string) (all, entries []
 		for _, ref := range only {
 			i, err := graph.Lookup(ref)
 			if err != nil {
-				return nil, nil, err
+				return nil, nil, badFunction{err}
 			}
 			if l := graph.Legality(i); !l.Movable {
-				return nil, nil, fmt.Errorf("function %s cannot be offloaded: %s", ref, l.Reason)
+				return nil, nil, badFunction{fmt.Errorf("function %s cannot be offloaded: %s", ref, l.Reason)}
 			}
 			all = append(all, i)
 		}
@@ -103,7 +139,7 @@ func candidates(graph *callgraph.Graph, offload, only []string) (all, entries []
 	}
 	chosen, err := graph.Candidates(callgraph.Options{Add: offload})
 	if err != nil {
-		return nil, nil, err
+		return nil, nil, badFunction{err}
 	}
 	return chosen.Indices(), chosen.Entries(), nil
 }
@@ -130,7 +166,10 @@ func CheckImports(m *wasmbin.Module) error {
 		more = fmt.Sprintf(" and %d more", len(missing)-show)
 		missing = missing[:show]
 	}
-	return &Unsupported{Reason: "nothing here provides the import " + strings.Join(missing, ", ") + more}
+	return &Unsupported{
+		Reason: "nothing here provides the import " + strings.Join(missing, ", ") + more,
+		Advice: "only WASI preview 1 is provided: build the program for wasm32-wasip1; clonecloud inspect APP.wasm lists all that it imports",
+	}
 }
 
 // providerHint says what would provide the imports of a module.
@@ -164,10 +203,19 @@ type guestConfig struct {
 	Stubs    []engine.HostFunc // what the stubs call; device role only
 }
 
-// compile prepares the engine and the guest's code; no memory exists yet.
-func (g *guest) compile(ctx context.Context, c guestConfig) (err error) {
+// room is an engine with the guests that live in it. Guests that import from
+// each other share one.
+type room struct {
+	eng      engine.Engine
+	arriving *guest // whose memory the engine is to allocate
+}
+
+// newRoom starts an engine.
+func newRoom(ctx context.Context, c guestConfig) (*room, error) {
 	limit := uint64(c.MaxPages) * engine.PageSize
-	g.eng, err = engine.New(ctx, engine.Config{
+	r := &room{}
+	var err error
+	r.eng, err = engine.New(ctx, engine.Config{
 		Kind: c.Kind, CacheDir: c.CacheDir, MaxMemoryPages: c.MaxPages, Warn: c.Warn,
 		Allocate: func(_, maxBytes uint64) engine.Memory {
 			s, err := pagestate.New(pagestate.Options{Kind: c.Tracker, Max: maxBytes, Limit: limit})
@@ -175,26 +223,47 @@ func (g *guest) compile(ctx context.Context, c guestConfig) (err error) {
 				c.Warn(fmt.Errorf("reserve the guest's memory: %w", err))
 				return nil
 			}
-			g.space = s
+			if r.arriving != nil {
+				r.arriving.space = s
+			}
 			return s
 		},
 	})
 	if err != nil {
-		return fmt.Errorf("start engine: %w", err)
+		return nil, fmt.Errorf("start engine: %w", err)
+	}
+	return r, nil
+}
+
+// compile prepares the guest's code, in a room of its own unless it has one; no
+// memory exists yet.
+func (g *guest) compile(ctx context.Context, c guestConfig) (err error) {
+	for _, m := range g.module.Memories {
+		if m.Limits.Min > c.MaxPages {
+			return &Unsupported{
+				Reason: fmt.Sprintf("it needs %d pages (%d MiB) of memory from the start, more than the %d (%d MiB) that it may have", m.Limits.Min, m.Limits.Min>>4, c.MaxPages, c.MaxPages>>4),
+				Advice: "allow more memory: --max-memory SIZE",
+			}
+		}
+	}
+	if g.room == nil {
+		if g.room, err = newRoom(ctx, c); err != nil {
+			return err
+		}
 	}
 	if err := g.bindWASI(ctx); err != nil {
 		return err
 	}
 	if len(c.Stubs) > 0 {
-		if err := g.eng.Host(ctx, g.out.HostModule, c.Stubs); err != nil {
+		if err := g.room.eng.Host(ctx, g.out.HostModule, c.Stubs); err != nil {
 			return err
 		}
 	}
-	code := g.original
+	code := g.module.Plain() // names that lie about their count would be believed
 	if g.out != nil {
 		code = g.out.Module
 	}
-	if g.compiled, err = g.eng.Compile(ctx, code); err != nil {
+	if g.compiled, err = g.room.eng.Compile(ctx, code); err != nil {
 		return &Unsupported{Reason: err.Error()}
 	}
 	return nil
@@ -203,6 +272,10 @@ func (g *guest) compile(ctx context.Context, c guestConfig) (err error) {
 // bindWASI offers preview 1 to the guest. The functions reach the System of the
 // moment through g, because a clone makes one for each call.
 func (g *guest) bindWASI(ctx context.Context) error {
+	wants := slices.ContainsFunc(g.module.Imports, func(im wasmbin.Import) bool { return im.Module == wasi.ModuleName })
+	if !wants {
+		return nil
+	}
 	shape, err := wasi.New(wasi.Config{Host: noHost{}})
 	if err != nil {
 		return err
@@ -214,7 +287,7 @@ func (g *guest) bindWASI(ctx context.Context) error {
 			Call: func(_ context.Context, stack []uint64) { g.callImport(i, stack) },
 		})
 	}
-	return g.eng.Host(ctx, wasi.ModuleName, funcs)
+	return g.room.eng.Host(ctx, wasi.ModuleName, funcs)
 }
 
 // noHost stands in for a Host where only the functions' shapes are wanted.
@@ -250,9 +323,12 @@ func (g *guest) setSystem(s *wasi.System) {
 // is image 0, before any code has run.
 func (g *guest) instantiate(ctx context.Context) (err error) {
 	g.space, g.globals = nil, nil
-	if g.inst, err = g.eng.Instantiate(ctx, g.compiled, ""); err != nil {
+	g.room.arriving = g
+	g.inst, err = g.room.eng.Instantiate(ctx, g.compiled, "", g.links...)
+	g.room.arriving = nil
+	if err != nil {
 		if errors.Is(err, engine.ErrMemory) {
-			return &Unsupported{Reason: fmt.Sprintf("%v; allow more with a higher memory limit", err)}
+			return &Unsupported{Reason: err.Error(), Advice: "allow more memory: --max-memory SIZE"}
 		}
 		return err
 	}
@@ -269,11 +345,11 @@ func (g *guest) instantiate(ctx context.Context) (err error) {
 	if g.out.Glue == nil {
 		return nil
 	}
-	glue, err := g.eng.Compile(ctx, g.out.Glue)
+	glue, err := g.room.eng.Compile(ctx, g.out.Glue)
 	if err != nil {
 		return fmt.Errorf("compile glue: %w", err)
 	}
-	_, err = g.eng.Instantiate(ctx, glue, "", engine.Link{Name: g.out.AppModule, Instance: g.inst})
+	_, err = g.room.eng.Instantiate(ctx, glue, "", engine.Link{Name: g.out.AppModule, Instance: g.inst})
 	return err
 }
 
@@ -298,9 +374,6 @@ func (g *guest) writeGlobals(v []uint64) error {
 	}
 	return nil
 }
-
-// imageZero names the memory right after instantiation (PROTOCOL rule 6).
-func (g *guest) imageZero() pagestate.Name { return pagestate.Name("module") }
 
 func valTypes(in []wasi.ValType) []engine.ValType {
 	out := make([]engine.ValType, len(in))

@@ -40,6 +40,8 @@ type readable interface {
 // rule 20), whatever the guest is doing: package proc sees to that.
 type pipe struct {
 	w    *wire.Writer
+	lost func()       // the manager is gone; it may return
+	gone bool         // lost was called
 	r    *wire.Reader // belongs to whoever holds turn
 	poll readable     // nil: frames always come by the other goroutine
 
@@ -55,9 +57,9 @@ type pipe struct {
 	changes int // of link
 }
 
-func newPipe(rw io.Reader, w *wire.Writer) *pipe {
+func newPipe(rw io.Reader, w *wire.Writer, lost func()) *pipe {
 	p := &pipe{
-		w: w, r: wire.NewReader(rw, wire.ReaderConfig{}),
+		w: w, lost: lost, r: wire.NewReader(rw, wire.ReaderConfig{}),
 		more: make(chan struct{}, 1), idle: make(chan struct{}, 1), link: &wire.LinkState{},
 	}
 	p.poll, _ = rw.(readable)
@@ -67,8 +69,8 @@ func newPipe(rw io.Reader, w *wire.Writer) *pipe {
 	return p
 }
 
-// exitLost is the code of a runner that lost its manager; nobody reads it.
-const exitLost = 1
+// exitLost ends a runner that lost its manager; nobody reads the code.
+func exitLost() { os.Exit(1) }
 
 // attentionSpan is how long after an attempt the guest's goroutine keeps the
 // right to read: calls often follow each other closely, and waking the other
@@ -110,7 +112,8 @@ func (p *pipe) watch() {
 		p.turn.Unlock()
 		if p.poll != nil && !buffered {
 			if _, err := p.poll.WaitReadable(-1); err != nil {
-				os.Exit(exitLost)
+				p.lost()
+				return
 			}
 		}
 		p.turn.Lock()
@@ -119,7 +122,11 @@ func (p *pipe) watch() {
 				p.enqueue(f)
 			}
 		}
+		gone := p.gone
 		p.turn.Unlock()
+		if gone {
+			return
+		}
 	}
 }
 
@@ -137,19 +144,32 @@ func (p *pipe) ready() bool {
 func (p *pipe) read() (frame, bool) {
 	f, err := p.r.ReadFrame()
 	if err != nil {
-		os.Exit(exitLost)
+		p.gone = true
+		p.lost()
+		return frame{}, false
 	}
 	m, err := f.Message()
 	if err != nil {
 		return frame{}, false // a manager relays what a hostile peer sent: no state changes
 	}
+	p.note(m)
+	return frame{f.Header, m, f.Body}, true
+}
+
+// note remembers what a frame says about the link.
+func (p *pipe) note(m proto.Message) {
 	if l, ok := m.(*wire.LinkState); ok {
 		p.mu.Lock()
 		p.link = l
 		p.changes++
 		p.mu.Unlock()
 	}
-	return frame{f.Header, m, f.Body}, true
+}
+
+// deliver puts in a frame that did not come by the stream.
+func (p *pipe) deliver(f frame) {
+	p.note(f.msg)
+	p.enqueue(f)
 }
 
 func (p *pipe) enqueue(f frame) {
@@ -192,13 +212,13 @@ func (p *pipe) next(deadline time.Time) (frame, error) {
 		if !deadline.IsZero() && p.r.Buffered() == 0 {
 			ready, err := p.poll.WaitReadable(max(time.Until(deadline), 0))
 			if err != nil {
-				os.Exit(exitLost)
+				p.lost()
 			}
 			if !ready {
 				return frame{}, errTimeout
 			}
 		}
-		if f, ok := p.read(); ok {
+		if f, ok := p.read(); ok || p.gone {
 			return f, nil
 		}
 	}

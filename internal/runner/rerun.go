@@ -35,25 +35,34 @@ func (r *deviceRun) beginRerun(local offload.RunLocal) *rerun {
 	return x
 }
 
-// endRerun frees the guest from its log.
+// endRerun frees the guest from its log, in a host call.
 func (r *deviceRun) endRerun() {
+	if err := r.leaveRerun("the local run returned before it"); err != nil {
+		engine.Throw(err)
+	}
+}
+
+// leaveRerun frees the guest from its log. The error says that the log was not
+// used up when the guest did what detail says.
+func (r *deviceRun) leaveRerun(detail string) error {
 	x := r.rerun
 	if x == nil {
-		return
+		return nil
 	}
 	r.rerun = nil
 	r.g.sys.SetTap(nil)
 	r.g.sys.SetHost(r.local)
 	r.local.Unseed()
 	r.machine.ReplayDone()
-	if !x.log.Done() {
-		n, e, _ := x.log.Next()
-		name := "an import"
-		if w, err := decodeEntry(e.Encoded); err == nil {
-			name = w.Fn.String()
-		}
-		engine.Throw(&diverged{(&offload.Divergence{Entry: n, Import: name, Detail: "the local run returned before it"}).Error()})
+	if x.log.Done() {
+		return nil
 	}
+	n, e, _ := x.log.Next()
+	name := "an import"
+	if w, err := decodeEntry(e.Encoded); err == nil {
+		name = w.Fn.String()
+	}
+	return &diverged{(&offload.Divergence{Entry: n, Import: name, Detail: detail}).Error()}
 }
 
 // complete delivers the reply of an effect that was in progress when the

@@ -34,6 +34,11 @@ type Start struct {
 	Where   string   // auto, device or clone (device role)
 	Offload []string // functions to offer beside those chosen (device role)
 	Only    []string // if any: offer exactly these functions
+	// Constants are the values of globals that the module imports (clone role).
+	Constants []Constant
+	// MaxOffloads, if not 0, is how many calls may be offloaded in all, for tests
+	// of functions that are called millions of times.
+	MaxOffloads int
 	// HashMemory asks for the hash of the guest's final memory, for tests.
 	HashMemory bool
 	// Redial is how long an attempt waits for a lost link, in seconds; 0 is
@@ -47,6 +52,12 @@ type Start struct {
 type Dir struct {
 	Host, Guest string
 	ReadOnly    bool
+}
+
+// Constant is the value of an imported global, which cannot change: raw bits.
+type Constant struct {
+	Module, Name string
+	Bits         uint64
 }
 
 // maxStart bounds the encoded Start: arguments and environment above all.
@@ -105,6 +116,7 @@ type Event struct {
 	Ready *Ready `json:",omitempty"`
 	Call  *Call  `json:",omitempty"`
 	Exit  *Exit  `json:",omitempty"`
+	Ended string `json:",omitempty"` // an attempt, in hexadecimal, that came to nothing
 	Warn  string `json:",omitempty"`
 }
 
@@ -140,6 +152,7 @@ type Exit struct {
 	Error       string // why, when it is not the guest's own exit
 	Hint        string
 	Unsupported bool
+	Usage       bool // what was asked for does not exist in the module
 	Divergence  bool
 	Memory      []byte // SHA-256 of the final memory and globals, if asked for
 }

@@ -53,8 +53,11 @@ func engineTypes(in []wasmbin.ValType) []engine.ValType {
 // entered is a stub's question: where does this call of candidate k run? args
 // and results share memory, as on the engine's stack.
 func (r *deviceRun) entered(k int, args, results []uint64) rewrite.Status {
-	if r.rerun != nil || k >= len(r.g.out.Candidates) {
-		return rewrite.Local // bound to a log, or not one of ours
+	if r.rerun != nil || r.doomed > 0 || k >= len(r.g.out.Candidates) {
+		return rewrite.Local // bound to a log, about to trap, or not one of ours
+	}
+	if most := r.start.MaxOffloads; most > 0 && r.offloads == most {
+		return rewrite.Local
 	}
 	c := &r.g.out.Candidates[k]
 	if s := r.g.space; s != nil {
@@ -66,6 +69,7 @@ func (r *deviceRun) entered(k int, args, results []uint64) rewrite.Status {
 	where, reason, watch := r.decide.choose(k, link, r.heldBytes)
 	if where == siteClone {
 		defer func() { r.outermost = false }()
+		r.offloads++
 		return r.offloadCall(c, args, results, reason)
 	}
 	r.outermost = false
@@ -86,6 +90,9 @@ func (r *deviceRun) left(k int) {
 	}
 	w := r.watch[n]
 	r.watch = r.watch[:n]
+	if r.doomed > n {
+		r.doomed = 0
+	}
 	took := time.Since(w.began)
 	if w.replay != nil && r.rerun == w.replay {
 		r.endRerun()

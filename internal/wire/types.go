@@ -72,7 +72,7 @@ const (
 	// MaxBody is the default limit of a Call's or Return's body.
 	MaxBody = 1 << 30
 	// MaxPayload bounds one effect, reply or encoded log entry.
-	MaxPayload = mib
+	MaxPayload = 16 * mib
 	// MaxBatch bounds the entries, and the reads, of one batch.
 	MaxBatch = 1 << 16
 	// MaxBare bounds the bare effects of a Return.
@@ -126,9 +126,9 @@ var rules = [...]rule{
 	TypeNeedBase:      {name: "NeedBase", meta: 64 * kib, scope: scopeAttempt, seq: true, cloneToDevice: true},
 	TypeNeedPages:     {name: "NeedPages", meta: mib, scope: scopeAttempt, seq: true, cloneToDevice: true},
 	TypeApplied:       {name: "Applied", meta: 64 * kib, scope: scopeAttempt, seq: true, cloneToDevice: true},
-	TypeImportRequest: {name: "ImportRequest", meta: 4 * mib, scope: scopeAttempt, seq: true, cloneToDevice: true},
-	TypeImportReply:   {name: "ImportReply", meta: 4 * mib, scope: scopeAttempt, seq: true},
-	TypeRelease:       {name: "Release", meta: 4 * mib, scope: scopeAttempt, seq: true, cloneToDevice: true},
+	TypeImportRequest: {name: "ImportRequest", meta: 20 * mib, scope: scopeAttempt, seq: true, cloneToDevice: true},
+	TypeImportReply:   {name: "ImportReply", meta: 20 * mib, scope: scopeAttempt, seq: true},
+	TypeRelease:       {name: "Release", meta: 20 * mib, scope: scopeAttempt, seq: true, cloneToDevice: true},
 	TypeReturn:        {name: "Return", meta: 64 * mib, body: MaxBody, scope: scopeAttempt, seq: true, cloneToDevice: true},
 	TypeAck:           {name: "Ack", meta: 64 * kib, scope: scopeAttempt},
 	TypeCancel:        {name: "Cancel", meta: 64 * kib, scope: scopeAttempt},

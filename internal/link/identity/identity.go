@@ -42,7 +42,7 @@ func (i *Identity) TLSCertificate() tls.Certificate { return i.cert }
 // because a new key would silently undo every pairing.
 func LoadOrCreate(dir string) (*Identity, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return nil, fmt.Errorf("create identity folder: %w (set CLONECLOUD_HOME to a folder that you may write)", err)
+		return nil, advise(fmt.Errorf("create identity folder: %w", err), "set CLONECLOUD_HOME to a folder that you may write")
 	}
 	unlock, err := lock(filepath.Join(dir, lockFile))
 	if err != nil {
@@ -99,11 +99,11 @@ func load(dir string) (*Identity, error) {
 	}
 	parsed, err := x509.ParsePKCS8PrivateKey(der)
 	if err != nil {
-		return nil, fmt.Errorf("parse %s: %w (restore it from a backup, or delete it and pair again)", keyFile, err)
+		return nil, advise(fmt.Errorf("parse %s: %w", keyFile, err), "restore it from a backup, or delete it and pair again")
 	}
 	key, ok := parsed.(*ecdsa.PrivateKey)
 	if !ok || key.Curve != elliptic.P256() {
-		return nil, fmt.Errorf("%s is not an ECDSA P-256 key (delete it and pair again)", keyFile)
+		return nil, advise(fmt.Errorf("%s is not an ECDSA P-256 key", keyFile), "delete it and pair again")
 	}
 	certDER, err := readPEM(filepath.Join(dir, certFile), "CERTIFICATE")
 	if errors.Is(err, fs.ErrNotExist) {
@@ -123,11 +123,11 @@ func load(dir string) (*Identity, error) {
 func assemble(key *ecdsa.PrivateKey, der []byte) (*Identity, error) {
 	leaf, err := x509.ParseCertificate(der)
 	if err != nil {
-		return nil, fmt.Errorf("parse %s: %w (delete it, it is made again from the key)", certFile, err)
+		return nil, advise(fmt.Errorf("parse %s: %w", certFile, err), "delete it, it is made again from the key")
 	}
 	pub, ok := leaf.PublicKey.(*ecdsa.PublicKey)
 	if !ok || !pub.Equal(&key.PublicKey) {
-		return nil, fmt.Errorf("%s does not belong to %s (delete it, it is made again from the key)", certFile, keyFile)
+		return nil, advise(fmt.Errorf("%s does not belong to %s", certFile, keyFile), "delete it, it is made again from the key")
 	}
 	return &Identity{
 		id:   OfCertificate(leaf),
@@ -170,7 +170,7 @@ func readPEM(path, kind string) ([]byte, error) {
 	}
 	block, _ := pem.Decode(raw)
 	if block == nil || block.Type != kind {
-		return nil, fmt.Errorf("%s holds no %s block (restore it from a backup, or delete it and pair again)", path, kind)
+		return nil, advise(fmt.Errorf("%s holds no %s block", path, kind), "restore it from a backup, or delete it and pair again")
 	}
 	return block.Bytes, nil
 }

@@ -64,7 +64,7 @@ type storeState struct {
 // OpenStore returns the store in dir, which need not hold one yet.
 func OpenStore(dir string) (*Store, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return nil, fmt.Errorf("create peer folder: %w (set CLONECLOUD_HOME to a folder that you may write)", err)
+		return nil, advise(fmt.Errorf("create peer folder: %w", err), "set CLONECLOUD_HOME to a folder that you may write")
 	}
 	s := &Store{dir: dir}
 	s.mu.Lock()
@@ -249,7 +249,7 @@ func (s *Store) refresh() error {
 	}
 	var next storeState
 	if err := json.Unmarshal(data, &next); err != nil {
-		return fmt.Errorf("%s is damaged: %w (restore it, or delete it and pair again)", s.path(), err)
+		return advise(fmt.Errorf("%s is damaged: %w", s.path(), err), "restore it, or delete it and pair again")
 	}
 	if next.Version > storeVersion {
 		return fmt.Errorf("%s was written by a newer clonecloud (format %d): update this one", s.path(), next.Version)

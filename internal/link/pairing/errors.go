@@ -2,28 +2,36 @@ package pairing
 
 import "errors"
 
+// hinted is an error that says what to do about it.
+type hinted struct{ text, hint string }
+
+func (e *hinted) Error() string { return e.text }
+
+// Hint says what to do about it.
+func (e *hinted) Hint() string { return e.hint }
+
 // Refusals, by either side.
 var (
 	// ErrBadURL: the text is not a pairing URL.
-	ErrBadURL = errors.New("not a pairing URL (it begins clonecloud:// and is printed by `clonecloud serve`; quote it in the shell, it contains &)")
+	ErrBadURL error = &hinted{"not a pairing URL", "it begins clonecloud:// and is printed by `clonecloud serve`; quote it in the shell, it contains &"}
 	// ErrExpired: the token is too old.
-	ErrExpired = errors.New("the pairing URL has expired: URLs live ten minutes (restart `clonecloud serve`, or ask it for a new one, and use that)")
+	ErrExpired error = &hinted{"the pairing URL has expired: URLs live ten minutes", "start `clonecloud serve` again: it prints a new one, and stays paired with others"}
 	// ErrUsed: the token has paired another device, or this one.
-	ErrUsed = errors.New("the pairing URL has been used already: each works once (print a new one on the node; if it was not you who used it, unpair that device there)")
+	ErrUsed error = &hinted{"the pairing URL has been used already: each works once", "start `clonecloud serve` again for a new one; if it was not you who used it, unpair that device there"}
 	// ErrWrongToken: the node never made such a token, or has restarted since.
-	ErrWrongToken = errors.New("the node does not know this pairing token (was the URL copied whole? a node that was restarted prints a new one)")
+	ErrWrongToken error = &hinted{"the node does not know this pairing token", "was the URL copied whole? each start of `clonecloud serve` prints a new one"}
 	// ErrWithdrawn: too many wrong attempts while the token lived.
-	ErrWithdrawn = errors.New("the pairing URL was withdrawn after too many wrong attempts (print a new one on the node)")
+	ErrWithdrawn error = &hinted{"the pairing URL was withdrawn after too many wrong attempts", "start `clonecloud serve` again: it prints a new one"}
 	// ErrTooFast: the limit on attempts.
-	ErrTooFast = errors.New("too many pairing attempts (wait a minute and try again)")
+	ErrTooFast error = &hinted{"too many pairing attempts", "wait a minute and try again"}
 	// ErrImpostor: the other side holds the node's key but not the token.
-	ErrImpostor = errors.New("the node could not prove that it made this pairing URL (print a new one)")
+	ErrImpostor error = &hinted{"the node could not prove that it made this pairing URL", "start `clonecloud serve` again: it prints a new one"}
 	// ErrFull: the node can list no more devices, or could not write its list.
-	ErrFull = errors.New("the node could not remember this device (its disk or its list is full: see its log)")
+	ErrFull error = &hinted{"the node could not remember this device", "its disk or its list is full: see its log"}
 	// ErrProtocol: the other side speaks something else.
-	ErrProtocol = errors.New("the other side does not speak this pairing protocol (update the older of the two)")
+	ErrProtocol error = &hinted{"the other side does not speak this pairing protocol", "update the older of the two"}
 	// ErrNotListed: an unpair request by somebody unknown.
-	ErrNotListed = errors.New("the node does not list this device (nothing to undo there)")
+	ErrNotListed error = &hinted{"the node does not list this device", "nothing to undo there"}
 )
 
 // status is how a refusal travels.

@@ -71,7 +71,7 @@ func Parse(text string) (URL, error) {
 		return bad("it is not a URL at all") // err would quote it
 	}
 	if parsed.Scheme != Scheme {
-		return bad("it begins with %.20q", parsed.Scheme+":")
+		return bad("it does not begin with %s://", Scheme)
 	}
 	if parsed.User != nil || parsed.Fragment != "" || (parsed.Path != "" && parsed.Path != "/") {
 		return bad("it has parts that a pairing URL has not")

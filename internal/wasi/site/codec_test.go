@@ -46,6 +46,7 @@ var (
 		{Kind: site.ReadListing, Handle: 3, Hash: [16]byte{1}},
 		{Kind: site.ReadLink, Handle: 3, Path: "l", Type: wasi.FiletypeSymbolicLink, ID: sampleID, Target: "t"},
 		{Kind: site.ReadThrough, Handle: 3, Path: "d", Type: wasi.FiletypeDirectory, ID: sampleID},
+		{Kind: site.ReadWritable, Handle: 3, Path: "d"},
 	}
 )
 

@@ -230,6 +230,7 @@ func (s *Site) Link(oldDir wasi.Handle, oldPath string, follow bool, newDir wasi
 	if e := vacant(sp); e != wasi.ErrnoSuccess {
 		return e
 	}
+	s.noteWritable(sp.dir)
 	if n.typ == wasi.FiletypeDirectory {
 		return wasi.ErrnoPerm
 	}
@@ -255,6 +256,7 @@ func (s *Site) Unlink(dir wasi.Handle, path string) wasi.Errno {
 	if e != wasi.ErrnoSuccess {
 		return e
 	}
+	s.noteWritable(sp.dir)
 	if n.typ == wasi.FiletypeDirectory {
 		return wasi.ErrnoIsdir
 	}
@@ -287,6 +289,7 @@ func (s *Site) Rmdir(dir wasi.Handle, path string) wasi.Errno {
 	if e != wasi.ErrnoSuccess {
 		return e
 	}
+	s.noteWritable(sp.dir)
 	if n.typ != wasi.FiletypeDirectory {
 		return wasi.ErrnoNotdir
 	}
@@ -346,6 +349,8 @@ func (s *Site) Rename(oldDir wasi.Handle, oldPath string, newDir wasi.Handle, ne
 	if old == n {
 		return wasi.ErrnoSuccess
 	}
+	s.noteWritable(from.dir)
+	s.noteWritable(to.dir)
 	if e := s.replaceable(n, old, from); e != wasi.ErrnoSuccess {
 		return e
 	}

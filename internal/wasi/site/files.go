@@ -10,7 +10,9 @@ func (s *Site) Open(dir wasi.Handle, path string, f wasi.OpenFlags) (wasi.Handle
 	fail := func(e wasi.Errno) (wasi.Handle, wasi.Stat, wasi.Errno) { return 0, wasi.Stat{}, e }
 	excl := f.Create && f.Exclusive
 	w := want{follow: f.Follow && (!excl || f.Directory), read: f.Read || !writes(f), write: writes(f), list: f.Directory}
-	if f.Read && !f.Truncate && !f.Directory {
+	if f.Directory {
+		w.read, w.write = true, false
+	} else if f.Read && !f.Truncate {
 		w.first = maxFirstRead
 	}
 	s.meet(dir, path, w)
@@ -35,10 +37,12 @@ func (s *Site) Open(dir wasi.Handle, path string, f wasi.OpenFlags) (wasi.Handle
 	switch {
 	case f.Directory && e == wasi.ErrnoSuccess:
 		if n.typ != wasi.FiletypeDirectory {
+			if e := s.permitted(n, true, false, 0); e != wasi.ErrnoSuccess {
+				return fail(e)
+			}
 			return fail(wasi.ErrnoNotdir)
 		}
 		f.Create, f.Exclusive, f.Truncate, f.Write = false, false, false, false
-		w.read, w.write = true, false
 	case e == wasi.ErrnoNoent && f.Create && !f.Directory:
 		if d.readOnly {
 			return fail(wasi.ErrnoRofs)

@@ -100,15 +100,15 @@ func (q *queue) note(seen *uint64, r func() Read) {
 	q.reads = append(q.reads, r())
 }
 
-func (q *queue) takeOutput(max int) (Batch, bool) {
+func (q *queue) takeOutput(max int, always bool) (Batch, bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	n, size := 0, 0
-	for n < len(q.list) && q.list[n].Kind == EffectOutput && (n == 0 || size+len(q.list[n].Data) <= max) {
+	for n < len(q.list) && q.list[n].Kind == EffectOutput && (n == 0 || len(q.list[n].Data) <= max-size) {
 		size += len(q.list[n].Data)
 		n++
 	}
-	if n == 0 {
+	if n == 0 && !always {
 		return Batch{}, false
 	}
 	b := Batch{Output: slices.Clone(q.list[:n]), Reads: q.reads}

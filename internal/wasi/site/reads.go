@@ -13,11 +13,12 @@ type ReadKind uint8
 
 // The kinds of reads.
 const (
-	ReadFile    ReadKind = iota + 1 // metadata or content: the whole identity counts
-	ReadThrough                     // walked through or changed inside: device, inode and type count
-	ReadMissing                     // a failed lookup: its errno counts
-	ReadListing                     // a listing: its hash counts
-	ReadLink                        // a symbolic link's target: identity and target count
+	ReadFile     ReadKind = iota + 1 // metadata or content: the whole identity counts
+	ReadThrough                      // walked through or changed inside: device, inode and type count
+	ReadMissing                      // a failed lookup: its errno counts
+	ReadListing                      // a listing: its hash counts
+	ReadLink                         // a symbolic link's target: identity and target count
+	ReadWritable                     // an answer that holds only where the folder's entries may be changed
 )
 
 // Read is one look at the device. Path is empty when Handle itself was
@@ -79,6 +80,7 @@ func DecodeReads(b []byte) (Reads, error) {
 			d.b = d.b[copy(x.Hash[:], d.b):]
 		case ReadLink:
 			x.Type, x.ID, x.Target = wasi.FiletypeSymbolicLink, d.identity(), d.str(MaxTarget, "target")
+		case ReadWritable:
 		default:
 			d.fail("kind of read")
 		}

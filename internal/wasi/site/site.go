@@ -1,6 +1,7 @@
 package site
 
 import (
+	"math"
 	"math/rand/v2"
 	"strings"
 	"time"
@@ -37,9 +38,9 @@ type Config struct {
 	Forward func(Request) (Reply, error)
 
 	// BeforeImmediate is called before a request whose Op is immediate: it
-	// must release the output queued so far ([Site.TakeOutput]) and have the
-	// device check the reads. An error ends the attempt. Nil: nothing can be
-	// released, so an attempt with output queued is abandoned there.
+	// must send what [Site.TakeBatch] returns and have the device check and
+	// release it. An error ends the attempt, as does an immediate effect
+	// where this is nil.
 	BeforeImmediate func() error
 
 	Realtime, Monotonic int64    // the device's clocks at the Call, nanoseconds
@@ -130,10 +131,11 @@ func (s *Site) flush() {
 	if s.log.hasChanges() {
 		abort("an immediate effect after a file change")
 	}
-	if s.cfg.BeforeImmediate != nil {
-		if err := s.cfg.BeforeImmediate(); err != nil {
-			abort("release before an immediate effect: " + err.Error())
-		}
+	if s.cfg.BeforeImmediate == nil {
+		abort("an immediate effect, and nothing can be released")
+	}
+	if err := s.cfg.BeforeImmediate(); err != nil {
+		abort("release before an immediate effect: " + err.Error())
 	}
 	if !s.log.empty() {
 		abort("an immediate effect while output is queued")
@@ -261,4 +263,11 @@ type Batch struct {
 // most max bytes of it (but at least one write), with the reads noted since
 // the last call. It reports false, and takes nothing, if there is no such
 // output.
-func (s *Site) TakeOutput(max int) (Batch, bool) { return s.log.takeOutput(max) }
+func (s *Site) TakeOutput(max int) (Batch, bool) { return s.log.takeOutput(max, false) }
+
+// TakeBatch is TakeOutput without a bound, and takes the reads even if there
+// is no output: before an immediate effect they must be checked all the same.
+func (s *Site) TakeBatch() Batch {
+	b, _ := s.log.takeOutput(math.MaxInt, true)
+	return b
+}

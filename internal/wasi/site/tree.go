@@ -44,6 +44,7 @@ type node struct {
 	listed    bool
 	seenList  uint64
 	seenFull  uint64
+	seenWrite uint64
 	target    string // symbolic links
 	body      *content
 	access    [4]int32 // by what was asked (1 read, 2 write): errno plus one
@@ -196,6 +197,17 @@ func (s *Site) noteFull(n *node) {
 			k = ReadLink
 		}
 		return Read{Kind: k, Handle: n.base.root, Path: n.base.path, Type: n.typ, ID: n.base.id, Target: n.target}
+	})
+}
+
+// noteWritable notes that what the guest was just told is true only if it may
+// change entries of d: otherwise the device would have said EACCES before.
+func (s *Site) noteWritable(d *node) {
+	if d.base == nil {
+		return
+	}
+	s.log.note(&d.seenWrite, func() Read {
+		return Read{Kind: ReadWritable, Handle: d.base.root, Path: d.base.path}
 	})
 }
 

@@ -44,6 +44,12 @@ func (s *Server) checkRead(r site.Read) error {
 		}
 		return nil
 	}
+	if r.Kind == site.ReadWritable {
+		if !s.mayChange(r.Handle, r.Path) {
+			return changed
+		}
+		return nil
+	}
 	var st wasi.Stat
 	var e wasi.Errno
 	if r.Path == "" {
@@ -72,6 +78,24 @@ func (s *Server) checkRead(r site.Read) error {
 		return changed
 	}
 	return nil
+}
+
+// mayChange reports whether entries of a folder can be changed. A folder that
+// cannot be opened counts as one that cannot: the call then runs locally.
+func (s *Server) mayChange(dir wasi.Handle, path string) bool {
+	root, readOnly := s.cfg.Host.Folder(dir)
+	if root == nil || readOnly {
+		return false
+	}
+	if path == "" {
+		path = "."
+	}
+	d, err := root.Open(path)
+	if err != nil {
+		return false
+	}
+	defer d.Close()
+	return writable(d) == nil
 }
 
 // OutputError says that output was not taken as the clone had assumed

@@ -15,6 +15,9 @@ type Committed struct {
 	// of everything open now, by device handle (PROTOCOL rule 16 d).
 	Handles    map[wasi.Handle]wasi.Handle
 	Identities map[wasi.Handle]wasi.Identity
+	// Accepted are the connections that the attempt accepted. They are the
+	// caller's now: to be closed where the descriptor table lacks them.
+	Accepted []wasi.Handle
 	// Leftover is why not all of the old content could be swept, or nil; the
 	// commit holds anyway, and Recover sweeps the rest.
 	Leftover error
@@ -77,8 +80,11 @@ func (st *Staged) Commit() (*Committed, error) {
 		return nil, &CommitError{Err: err, Outputs: outputs, Undo: undo}
 	}
 	st.s.closeCached()
+	accepted := st.s.accepted
+	st.s.accepted = nil
 	return &Committed{
-		Handles: st.handles, Identities: st.identities(), Leftover: errors.Join(closed, st.finish()),
+		Handles: st.handles, Identities: st.identities(), Accepted: accepted,
+		Leftover: errors.Join(closed, st.finish()),
 	}, nil
 }
 

@@ -330,6 +330,9 @@ func (m *model) at(d *object, name string) (*object, error) {
 	if o := m.byInode[info.inode()]; o != nil {
 		return o, nil
 	}
+	if at := d.base.in(name); m.s.cfg.Private != nil && m.s.cfg.Private(filepath.FromSlash(at.String())) {
+		return nil, hostile("a change of %s, which is private", at)
+	}
 	dp, err := d.place()
 	if err != nil {
 		return nil, err

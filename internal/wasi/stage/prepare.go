@@ -320,11 +320,18 @@ func (st *Staged) open() error {
 		f := x.Flags
 		f.Create, f.Exclusive, f.Truncate, f.Follow = false, false, false, false
 		f.Directory = o.typ == wasi.FiletypeDirectory
-		h, _, e := host.Open(dir, p.Name, f)
+		h, now, e := host.Open(dir, p.Name, f)
 		if e != wasi.ErrnoSuccess {
 			return fmt.Errorf("open %s: %w", p, e)
 		}
 		st.handles[x.Handle] = h
+		want := o.info
+		if o.stage != (Place{}) {
+			want = o.staged
+		}
+		if want.inode() != (inode{now.Dev, now.Ino}) {
+			return fmt.Errorf("%s: %w", p, ErrChanged)
+		}
 	}
 	return nil
 }

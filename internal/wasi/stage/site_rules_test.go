@@ -5,123 +5,14 @@ package stage_test
 import (
 	"bytes"
 	"errors"
-	"io"
+	"net"
 	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 
 	"github.com/clonecloud/clonecloud/internal/wasi"
 	"github.com/clonecloud/clonecloud/internal/wasi/site"
 	"github.com/clonecloud/clonecloud/internal/wasi/stage"
-)
-
-// bench is a device and a site, with what the tests want to know.
-type bench struct {
-	t        *testing.T
-	dir      string
-	local    *wasi.Local
-	root     wasi.Handle
-	out      bytes.Buffer
-	descs    map[uint32]wasi.Desc
-	srv      *stage.Server
-	site     *site.Site
-	requests []site.Op
-	cfg      site.Config
-	srvCfg   stage.Config
-}
-
-func newBench(t *testing.T, tune func(b *bench)) *bench {
-	b := &bench{t: t, dir: t.TempDir(), descs: map[uint32]wasi.Desc{}}
-	populate(t, b.dir)
-	b.local = wasi.NewLocal(strings.NewReader("input"), &b.out, io.Discard)
-	t.Cleanup(b.local.CloseAll)
-	var err error
-	b.root, err = b.local.AddFolder(b.dir, false)
-	must(t, err)
-	b.descs[3] = wasi.Desc{Handle: b.root, Root: b.root, Path: ".", Preopen: true}
-	b.srvCfg = stage.Config{
-		Host: b.local, Descs: func() map[uint32]wasi.Desc { return b.descs },
-		Journal: stage.FileJournal{Path: filepath.Join(t.TempDir(), "journal")},
-	}
-	b.cfg = site.Config{Forward: func(r site.Request) (site.Reply, error) {
-		b.requests = append(b.requests, r.Op)
-		return b.srv.Serve(r), nil
-	}}
-	if tune != nil {
-		tune(b)
-	}
-	b.srv = stage.NewServer(b.srvCfg)
-	t.Cleanup(b.srv.Abandon)
-	b.site = site.New(b.cfg)
-	return b
-}
-
-func (b *bench) path(name string) string { return filepath.Join(b.dir, name) }
-
-func (b *bench) open(path string, f wasi.OpenFlags) wasi.Handle {
-	b.t.Helper()
-	h, _, e := b.site.Open(b.root, path, f)
-	b.ok(e)
-	return h
-}
-
-func (b *bench) ok(e wasi.Errno) {
-	b.t.Helper()
-	if e != wasi.ErrnoSuccess {
-		b.t.Fatal(e)
-	}
-}
-
-func (b *bench) write(h wasi.Handle, s string, off uint64) {
-	b.t.Helper()
-	n, e := b.site.PWrite(h, []byte(s), off)
-	b.ok(e)
-	if n != len(s) {
-		b.t.Fatal("short write of", n)
-	}
-}
-
-func (b *bench) print(s string) {
-	b.t.Helper()
-	_, e := b.site.Write(1, []byte(s))
-	b.ok(e)
-}
-
-func (b *bench) prepare() (*stage.Staged, error) {
-	eff, reads := b.site.Finish()
-	return b.srv.Prepare(eff, reads)
-}
-
-func (b *bench) commit() *stage.Committed {
-	b.t.Helper()
-	st, err := b.prepare()
-	must(b.t, err)
-	c, err := st.Commit()
-	must(b.t, err)
-	must(b.t, c.Leftover)
-	return c
-}
-
-// aborted returns the reason for which f abandons the attempt.
-func aborted(t *testing.T, f func()) (reason string) {
-	t.Helper()
-	defer func() {
-		a, ok := recover().(wasi.Abort)
-		if !ok {
-			t.Fatal("the attempt goes on")
-		}
-		reason = a.Reason
-	}()
-	f()
-	return ""
-}
-
-var (
-	toRead    = wasi.OpenFlags{Read: true, Follow: true}
-	toCreate  = wasi.OpenFlags{Read: true, Write: true, Create: true, Follow: true}
-	toRewrite = wasi.OpenFlags{Write: true, Truncate: true, Follow: true}
-	toWrite   = wasi.OpenFlags{Read: true, Write: true, Follow: true}
 )
 
 func TestASmallFileIsOpenedAndReadInOneRoundTrip(t *testing.T) {
@@ -201,6 +92,14 @@ func TestRule10SomethingPrivateIsPinned(t *testing.T) {
 	}
 	if _, e := b.site.StatAt(b.root, "a", true); e != wasi.ErrnoSuccess {
 		t.Error(e)
+	}
+	s, e := b.local.StatAt(b.root, ".", true)
+	b.ok(e)
+	if _, err := b.srv.Prepare(site.Effects{
+		Objects: []site.Object{{Type: s.Type, Handle: b.root, ID: s.Identity()}},
+		List:    []site.Effect{{Kind: site.EffectRename, Name: "d", Name2: "mine"}},
+	}, nil); !errors.Is(err, stage.ErrHostile) {
+		t.Error("a clone may take what is private:", err)
 	}
 }
 
@@ -296,11 +195,7 @@ func TestRule13AnImmediateEffectComesAfterAllOutput(t *testing.T) {
 	var b *bench
 	b = newBench(t, func(x *bench) {
 		x.cfg.BeforeImmediate = func() error {
-			batch, ok := b.site.TakeOutput(1 << 20)
-			if !ok {
-				return nil
-			}
-			_, err := b.srv.Release(batch)
+			_, err := b.srv.Release(b.site.TakeBatch())
 			return err
 		}
 	})
@@ -317,209 +212,86 @@ func TestRule13AnImmediateEffectComesAfterAllOutput(t *testing.T) {
 	}
 }
 
-func TestRule14AnOutputThatFailsUndoesTheCommit(t *testing.T) {
-	for name, want := range map[string]stage.OutputError{
-		"closed":      {Index: 5, Entry: 9, Errno: wasi.ErrnoPipe},
-		"short write": {Index: 5, Entry: 9, N: 2},
-	} {
-		t.Run(name, func(t *testing.T) {
-			b := newBench(t, func(b *bench) {
-				b.local = wasi.NewLocal(nil, &failing{after: 1, short: want.N}, nil)
-				b.root, _ = b.local.AddFolder(b.dir, false)
-				b.descs[3] = wasi.Desc{Handle: b.root, Root: b.root, Path: ".", Preopen: true}
-				b.srvCfg.Host = b.local
-			})
-			before := tree(t, b.dir)
-			b.print("one")
-			b.write(b.open("n", toCreate), "content", 0)
-			b.write(b.open("a", toWrite), "other", 0)
-			b.ok(b.site.Unlink(b.root, "b"))
-			b.site.SetEntry(9)
-			b.print("two")
-			b.print("three")
-			st, err := b.prepare()
-			must(t, err)
-			_, err = st.Commit()
-			var ce *stage.CommitError
-			var oe *stage.OutputError
-			if !errors.As(err, &ce) || ce.Undo != nil || ce.Outputs != 1 || !errors.As(err, &oe) || *oe != want {
-				t.Errorf("%v: %+v", err, oe)
-			}
-			if now := tree(t, b.dir); now != before {
-				t.Errorf("not undone:\n%s", now)
-			}
-		})
-	}
-}
-
-// failing is a stream that takes some writes and then fails, or is short.
-type failing struct {
-	after, short int
-}
-
-func (f *failing) Write(p []byte) (int, error) {
-	if f.after > 0 {
-		f.after--
-		return len(p), nil
-	}
-	if f.short > 0 {
-		return f.short, nil
-	}
-	return 0, io.ErrClosedPipe
-}
-
-func TestRule15AFileThatChangedSinceItsFirstTouchAbandonsTheAttempt(t *testing.T) {
-	for name, change := range map[string]func(b *bench) error{
-		"content":  func(b *bench) error { return os.WriteFile(b.path("b"), []byte("x"), 0o600) },
-		"replaced": func(b *bench) error { return os.Rename(b.path("a"), b.path("b")) },
-		"removed":  func(b *bench) error { return os.Remove(b.path("b")) },
-		"renamed":  func(b *bench) error { return os.Rename(b.path("b"), b.path("n")) },
-	} {
-		for _, when := range []string{"before prepare", "before commit"} {
-			t.Run(name+" "+when, func(t *testing.T) {
-				b := newBench(t, nil)
-				b.write(b.open("b", toWrite), "changed by the clone", 3)
-				b.write(b.open("n2", toCreate), "new", 0)
-				b.print("out")
-				var err error
-				if when == "before prepare" {
-					must(t, change(b))
-					_, err = b.prepare()
-				} else {
-					var st *stage.Staged
-					st, err = b.prepare()
-					must(t, err)
-					must(t, change(b))
-					_, err = st.Commit()
-				}
-				if !errors.Is(err, stage.ErrChanged) {
-					t.Error(err)
-				}
-				b.isClean()
-				if b.out.Len() > 0 {
-					t.Error("output was released")
-				}
-				if _, err := os.Stat(b.path("n2")); err == nil {
-					t.Error("half of it was committed")
-				}
-			})
+func TestRule13AFileThatChangedKeepsAnImmediateEffectBack(t *testing.T) {
+	var b *bench
+	b = newBench(t, func(x *bench) {
+		x.cfg.BeforeImmediate = func() error {
+			_, err := b.srv.Release(b.site.TakeBatch())
+			return err
 		}
+	})
+	b.site.StatAt(b.root, "a", true)
+	must(t, os.WriteFile(b.path("a"), []byte("other"), 0o600))
+	buf := make([]byte, 10)
+	if r := aborted(t, func() { b.site.Read(0, buf) }); !strings.Contains(r, "changed") {
+		t.Error(r)
+	}
+	if n, _ := b.local.Read(0, buf); string(buf[:n]) != "input" {
+		t.Error("the effect happened")
 	}
 }
 
-// isClean reports names of our own that were left behind.
-func (b *bench) isClean() {
-	b.t.Helper()
-	if s := tree(b.t, b.dir); strings.Contains(s, ".clonecloud-") {
-		b.t.Error("left behind:\n" + s)
+func TestClocksAndRandomnessGoOnFromTheCall(t *testing.T) {
+	elapsed := int64(0)
+	b := newBench(t, func(b *bench) {
+		b.cfg.Realtime, b.cfg.Monotonic, b.cfg.Seed = 1e18, 5e9, [32]byte{7}
+		b.cfg.Elapsed = func() int64 { return elapsed }
+	})
+	elapsed = 1e6
+	if now, _ := b.site.Now(wasi.ClockRealtime); now != 1e18+1e6 {
+		t.Error(now)
+	}
+	if now, _ := b.site.Now(wasi.ClockMonotonic); now != 5e9+1e6 {
+		t.Error(now)
+	}
+	b.ok(b.site.Wait(nil, nil, 5e9)) // passed already
+	b.local.Seed([32]byte{7})
+	x, y := make([]byte, 100), make([]byte, 100)
+	b.site.Random(x)
+	b.local.Random(y)
+	if !bytes.Equal(x, y) {
+		t.Error("another stream than the device's")
+	}
+	if len(b.requests) > 0 {
+		t.Error(b.requests)
 	}
 }
 
-func TestRule16PrepareChangesNothingThatShows(t *testing.T) {
-	b := newBench(t, nil)
-	before := tree(t, b.dir)
-	b.write(b.open("d/n", toCreate), "new", 0)
-	b.write(b.open("b", toRewrite), "rewritten", 0)
-	b.write(b.open("a", toWrite), "in place", 200_000)
-	b.ok(b.site.Rename(b.root, "d/e", b.root, "m"))
-	fi, err := os.Stat(b.path("a"))
-	must(t, err)
-	st, err := b.prepare()
-	must(t, err)
-	var lines []string
-	for _, l := range strings.Split(tree(t, b.dir), "\n") {
-		if !strings.Contains(l, ".clonecloud-") {
-			lines = append(lines, l)
+func TestAnAcceptedConnectionSurvivesTheCommit(t *testing.T) {
+	var b *bench
+	b = newBench(t, func(x *bench) {
+		x.cfg.BeforeImmediate = func() error {
+			_, err := b.srv.Release(b.site.TakeBatch())
+			return err
 		}
-	}
-	if now := strings.Join(lines, "\n"); now != before {
-		t.Errorf("now:\n%s\nbefore:\n%s", now, before)
-	}
-	if now, _ := os.Stat(b.path("a")); !now.ModTime().Equal(fi.ModTime()) {
-		t.Error("the time of a file changed")
-	}
-	must(t, st.Abandon())
-	if now := tree(t, b.dir); now != before {
-		t.Errorf("abandoned:\n%s\nbefore:\n%s", now, before)
-	}
-}
-
-func TestRule16AFileHeldOpenOrWithTwoNamesKeepsItsInode(t *testing.T) {
-	for name, path := range map[string]string{"held": "b", "two names": "a"} {
-		t.Run(name, func(t *testing.T) {
-			b := newBench(t, nil)
-			if path == "b" {
-				h, _, e := b.local.Open(b.root, "b", toWrite)
-				b.ok(e)
-				b.descs[4] = wasi.Desc{Handle: h, Root: b.root, Path: "b"}
-			}
-			before, err := os.Stat(b.path(path))
-			must(t, err)
-			b.write(b.open(path, toRewrite), "rewritten", 0)
-			b.commit()
-			after, err := os.Stat(b.path(path))
-			must(t, err)
-			if !os.SameFile(before, after) || after.Size() != 9 {
-				t.Error("another file now")
-			}
-		})
-	}
-}
-
-func TestRule16AReplacedFileKeepsItsMode(t *testing.T) {
-	b := newBench(t, nil)
-	must(t, os.Chmod(b.path("d/a"), 0o751))
-	b.write(b.open("d/a", toRewrite), "rewritten", 0)
-	b.commit()
-	fi, err := os.Stat(b.path("d/a"))
+	})
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	must(t, err)
-	if fi.Mode() != 0o751 || fi.Size() != 9 {
-		t.Error(fi.Mode(), fi.Size())
-	}
-}
-
-func TestRule16DDescriptorsAreMappedAndIdentitiesFresh(t *testing.T) {
-	b := newBench(t, nil)
-	held, _, e := b.local.Open(b.root, "b", toWrite)
+	lh, e := b.local.AddListener(ln)
 	b.ok(e)
-	b.descs[4] = wasi.Desc{Handle: held, Root: b.root, Path: "b"}
-	h := b.open("d/n", toCreate)
-	b.write(h, "hello", 0)
-	dir := b.open("d", wasi.OpenFlags{Read: true, Directory: true})
-	gone := b.open("tmp", toCreate)
-	b.write(gone, "still there", 0)
-	b.ok(b.site.Unlink(b.root, "tmp"))
-	b.ok(b.site.Rename(b.root, "d", b.root, "m"))
-	b.write(held, "changed", 0)
+	client, err := net.Dial("tcp", ln.Addr().String())
+	must(t, err)
+	defer client.Close()
+	h, _, e := b.site.Accept(lh, 0)
+	b.ok(e)
+	client.Write([]byte("hello"))
+	buf := make([]byte, 10)
+	n, _, e := b.site.Recv(h, buf, 0)
+	b.ok(e)
+	if string(buf[:n]) != "hello" {
+		t.Error(string(buf[:n]))
+	}
+	if n, e := b.site.Send(h, []byte("bye"), 0); n != 3 || e != wasi.ErrnoSuccess {
+		t.Error(n, e)
+	}
 	c := b.commit()
-	buf := make([]byte, 20)
-	if n, e := b.local.PRead(c.Handles[h], buf, 0); string(buf[:n]) != "hello" {
-		t.Error(string(buf[:n]), e)
+	b.srv.Abandon()
+	if len(c.Accepted) != 1 || c.Accepted[0] != h {
+		t.Error(c.Accepted)
 	}
-	if n, e := b.local.PRead(c.Handles[gone], buf, 0); string(buf[:n]) != "still there" {
-		t.Error(string(buf[:n]), e)
+	if n, e := b.local.Send(h, []byte("!"), 0); n != 1 || e != wasi.ErrnoSuccess {
+		t.Error(n, e)
 	}
-	if _, e := b.local.StatAt(c.Handles[dir], "n", false); e != wasi.ErrnoSuccess {
-		t.Error(e)
-	}
-	for _, h := range []wasi.Handle{held, c.Handles[h]} {
-		st, e := b.local.Stat(h)
-		b.ok(e)
-		if c.Identities[h] != st.Identity() {
-			t.Error("a stale identity")
-		}
-	}
-	b.isClean()
-}
-
-func TestAnUncutJournalRefusesTheNextCommit(t *testing.T) {
-	b := newBench(t, nil)
-	must(t, b.srvCfg.Journal.Append([]byte("left by a cut")))
-	b.open("n", toCreate)
-	if _, err := b.prepare(); !errors.Is(err, stage.ErrUnsupported) {
-		t.Error(err)
-	}
-	b.isClean()
 }
 
 func TestTheOverlayIsBounded(t *testing.T) {
@@ -597,17 +369,18 @@ func TestAFlusherMayTakeOutputWhileTheGuestRuns(t *testing.T) {
 	stop, taken := make(chan struct{}), make(chan []byte)
 	go func() {
 		var got []byte
-		for {
+		for stopped := false; ; {
 			batch, ok := b.site.TakeOutput(100)
 			for _, x := range batch.Output {
 				got = append(got, x.Data...)
 			}
+			if !ok && stopped {
+				taken <- got
+				return
+			}
 			select {
 			case <-stop:
-				if !ok {
-					taken <- got
-					return
-				}
+				stopped = true
 			default:
 			}
 		}
