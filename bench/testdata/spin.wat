@@ -6,7 +6,7 @@
   (func (export "_start")
     (local $n i64) (local $x i64)
     (drop (call $args_get (i32.const 64) (i32.const 128)))
-    (local.set $n (i64.mul (i64.const 300000000) (i64.load8_u (i32.load (i32.const 68)))))
+    (local.set $n (i64.mul (i64.const 600000000) (i64.load8_u (i32.load (i32.const 68)))))
     (local.set $x (i64.const 88172645463325252))
     (loop $next
       (local.set $x (i64.xor (local.get $x) (i64.shl (local.get $x) (i64.const 13))))

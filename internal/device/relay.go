@@ -100,7 +100,8 @@ func watchSwitch(store *identity.Store, lk *linkKeeper) (stop func()) {
 	})
 }
 
-// every calls f until it returns false or stop is called.
+// every calls f until it returns false or stop is called. After stop f does not
+// run any more, so that what it uses may be closed.
 func every(d time.Duration, f func() bool) (stop func()) {
 	done, ended := make(chan struct{}), make(chan struct{})
 	go func() {
