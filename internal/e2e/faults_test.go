@@ -128,7 +128,14 @@ func strike(t *testing.T, p *testprogs.Program, at point, what fault) *Outcome {
 		mu.Unlock()
 		what.strike(net, k)
 	}
-	return w.Run(p, Only("work"), func(o *device.Options) {
+	defer func() {
+		mu.Lock()
+		defer mu.Unlock()
+		if !hit {
+			t.Error("the program never came to this point")
+		}
+	}()
+	return w.Run(p, Only("13"), func(o *device.Options) {
 		o.Net = net
 		o.Tap = func(toClone bool, f *wire.Frame) bool {
 			mu.Lock()

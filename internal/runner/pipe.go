@@ -17,8 +17,9 @@ import (
 // frame is one frame with its message decoded and checked.
 type frame struct {
 	head wire.Header
-	msg  proto.Message
+	msg  proto.Message // nil: it could not be decoded
 	body []byte
+	link int // of a LinkState: which change of the link it is
 }
 
 // size is what the frame occupied, in bytes.
@@ -150,15 +151,18 @@ func (p *pipe) read() (frame, bool) {
 	}
 	m, err := f.Message()
 	if err != nil {
-		return frame{}, false // a manager relays what a hostile peer sent: no state changes
+		// A manager relays what a hostile peer sent: its attempt comes to nothing.
+		return frame{head: f.Header}, true
 	}
+	got := frame{head: f.Header, msg: m, body: f.Body}
 	if l, ok := m.(*wire.LinkState); ok {
 		p.mu.Lock()
 		p.link = l
 		p.changes++
+		got.link = p.changes
 		p.mu.Unlock()
 	}
-	return frame{f.Header, m, f.Body}, true
+	return got, true
 }
 
 func (p *pipe) enqueue(f frame) {
