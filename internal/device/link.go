@@ -215,12 +215,16 @@ func (k *linkKeeper) send(h wire.Header, m proto.Message) error {
 
 // ready says that the clone has compiled the module: calls may come.
 func (k *linkKeeper) ready() {
+	was := false
 	k.note(func() {
-		k.up = true
+		was, k.up = k.up, true
 		if k.m.o.Reload != nil {
 			k.module = nil // read again if a clone should ever ask for it
 		}
 	})
+	if was {
+		return // a new runner at the clone; the link is the same
+	}
 	k.tellLink(true, "")
 }
 
@@ -330,6 +334,10 @@ func (k *linkKeeper) toClone(f *wire.Frame, r *wire.Reader) error {
 			k.attempt = wire.ID{}
 		}
 	}
+	if w == nil {
+		// It waits for an answer that cannot come: it may have missed the news.
+		k.sayDown("the link is down")
+	}
 	k.mu.Unlock()
 	var readErr, err error
 	switch {
@@ -434,6 +442,20 @@ func (k *linkKeeper) switchOff() {
 	k.abandon("offloading was switched off")
 	k.cancel("offloading was switched off")
 	k.close()
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.sayDown("offloading was switched off")
+}
+
+// sayDown tells the runner that there is no link, also when the keeper has
+// ended: the runner goes on alone. mu is held.
+func (k *linkKeeper) sayDown(text string) {
+	if k.runner == nil {
+		return
+	}
+	if err := k.runner.Send(wire.Header{Type: wire.TypeLinkState}, &wire.LinkState{Text: text}, nil); err != nil {
+		k.m.o.Log.Debug("tell the runner", "error", err)
+	}
 }
 
 // cancel tells the clone that its part is over (PROTOCOL rule 20).

@@ -40,14 +40,20 @@ func (s *session) same(o *wire.RunOpen) bool {
 	return bytes.Equal(o.ModuleSha256, s.open.ModuleSha256) && o.MemoryMaxPages == s.open.MemoryMaxPages
 }
 
+// idle and detachedIdle do not wait for the session: a frame to a peer that does
+// not read may hold it up, and the caller holds the node. It is not idle then.
 func (s *session) idle() bool {
-	s.mu.Lock()
+	if !s.mu.TryLock() {
+		return false
+	}
 	defer s.mu.Unlock()
 	return s.closed || s.machine.Idle()
 }
 
 func (s *session) detachedIdle() bool {
-	s.mu.Lock()
+	if !s.mu.TryLock() {
+		return false
+	}
 	defer s.mu.Unlock()
 	return s.conn == nil && s.machine.Idle()
 }

@@ -269,23 +269,31 @@ func (d *Device) control(t wire.Type, msg proto.Message) []DeviceAction {
 
 // LinkLost says that the link, or the write of a frame, has failed.
 func (d *Device) LinkLost(now Time) []DeviceAction {
-	if d.link == linkUp && d.a.phase != idle {
-		redial := d.a.spec.Redial
-		if redial == 0 {
-			redial = d.conf.Redial
-		}
-		d.a.redialBy = now + redial
-	}
+	d.expectRedial(now)
 	d.link = linkLost
 	return nil
 }
 
+// expectRedial bounds how long the live attempt waits for its link, from the
+// moment on at which that was no longer up.
+func (d *Device) expectRedial(now Time) {
+	if d.link != linkUp || d.a.phase == idle {
+		return
+	}
+	redial := d.a.spec.Redial
+	if redial == 0 {
+		redial = d.conf.Redial
+	}
+	d.a.redialBy = now + redial
+}
+
 // LinkUp says that there is a new link to the site of the live attempt.
-func (d *Device) LinkUp(Time) []DeviceAction {
+func (d *Device) LinkUp(now Time) []DeviceAction {
 	if d.a.phase == idle || d.a.returned {
 		d.link = linkUp
 		return nil
 	}
+	d.expectRedial(now) // where nobody said that the old one was lost
 	d.link = linkResuming
 	return d.control(wire.TypeResume, &wire.Resume{Received: d.a.received})
 }

@@ -255,9 +255,9 @@ func TestRule13_ALongLogTravelsInFramesThatTheWireTakesReadsFirst(t *testing.T) 
 	c.recv(m)
 	c.m.ApplyDone(0, c.id, 0)
 	for range 5 {
-		c.m.NoteRead(make([]byte, wire.MaxPayload))
-		c.m.Log(0, Read, make([]byte, wire.MaxPayload), nil)
-		c.m.Log(0, Output, make([]byte, wire.MaxPayload), make([]byte, wire.MaxPayload))
+		c.m.NoteRead(make([]byte, 1<<20))
+		c.m.Log(0, Read, make([]byte, 1<<20), nil)
+		c.m.Log(0, Output, make([]byte, 1<<20), make([]byte, 1<<20))
 	}
 	acts := c.m.Tick(time.Hour)
 	reads, entries := 0, 0

@@ -119,6 +119,7 @@ func (r *deviceRun) attemptCall(c *rewrite.Candidate, args []uint64) (offload.De
 	real, _ := r.local.Now(wasi.ClockRealtime)
 	mono, _ := r.local.Now(wasi.ClockMonotonic)
 	r.pipe.drop()
+	r.follow(r.pipe.linkState()) // what was dropped may have told of a change
 	acts, err := r.machine.Begin(r.now(), offload.CallSpec{
 		Site: siteClone, Function: c.Index, Args: values(c.Sig.Params, args),
 		Globals: r.g.readGlobals(), WASI: r.live.wasi,
@@ -186,8 +187,13 @@ func (r *deviceRun) await() []offload.DeviceAction {
 		return r.machine.Tick(r.now())
 	}
 	switch m := f.msg.(type) {
+	case nil:
+		if id, ok := r.machine.Live(); ok && id == f.head.Attempt {
+			return r.machine.Abandon(fmt.Sprintf("a malformed %v from the clone", f.head.Type))
+		}
+		return nil
 	case *wire.LinkState:
-		return r.tellLink(m)
+		return r.tellLink(m, f.link)
 	case *wire.Cancel:
 		return r.machine.Abandon(m.Reason) // `clonecloud off`, a closed stdout
 	}
@@ -203,9 +209,13 @@ func (r *deviceRun) await() []offload.DeviceAction {
 	return acts
 }
 
-// tellLink passes a change of the link on to the machine.
-func (r *deviceRun) tellLink(l *wire.LinkState) []offload.DeviceAction {
-	_, r.linkAt = r.pipe.linkState()
+// tellLink passes a change of the link on to the machine, unless it has heard
+// of it already.
+func (r *deviceRun) tellLink(l *wire.LinkState, change int) []offload.DeviceAction {
+	if change <= r.linkAt {
+		return nil
+	}
+	r.linkAt = change
 	if l.Up {
 		return r.machine.LinkUp(r.now())
 	}

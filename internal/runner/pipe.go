@@ -17,8 +17,9 @@ import (
 // frame is one frame with its message decoded and checked.
 type frame struct {
 	head wire.Header
-	msg  proto.Message
+	msg  proto.Message // nil: it could not be decoded
 	body []byte
+	link int // of a LinkState: which change of the link it is
 }
 
 // size is what the frame occupied, in bytes.
@@ -150,27 +151,26 @@ func (p *pipe) read() (frame, bool) {
 	}
 	m, err := f.Message()
 	if err != nil {
-		return frame{}, false // a manager relays what a hostile peer sent: no state changes
+		// A manager relays what a hostile peer sent: its attempt comes to nothing.
+		return frame{head: f.Header}, true
 	}
-	p.note(m)
-	return frame{f.Header, m, f.Body}, true
+	return p.noted(frame{head: f.Header, msg: m, body: f.Body}), true
 }
 
-// note remembers what a frame says about the link.
-func (p *pipe) note(m proto.Message) {
-	if l, ok := m.(*wire.LinkState); ok {
+// noted remembers what a frame says about the link, and numbers such a frame.
+func (p *pipe) noted(f frame) frame {
+	if l, ok := f.msg.(*wire.LinkState); ok {
 		p.mu.Lock()
 		p.link = l
 		p.changes++
+		f.link = p.changes
 		p.mu.Unlock()
 	}
+	return f
 }
 
 // deliver puts in a frame that did not come by the stream.
-func (p *pipe) deliver(f frame) {
-	p.note(f.msg)
-	p.enqueue(f)
-}
+func (p *pipe) deliver(f frame) { p.enqueue(p.noted(f)) }
 
 func (p *pipe) enqueue(f frame) {
 	p.mu.Lock()

@@ -128,7 +128,7 @@ var rules = [...]rule{
 	TypeApplied:       {name: "Applied", meta: 64 * kib, scope: scopeAttempt, seq: true, cloneToDevice: true},
 	TypeImportRequest: {name: "ImportRequest", meta: 20 * mib, scope: scopeAttempt, seq: true, cloneToDevice: true},
 	TypeImportReply:   {name: "ImportReply", meta: 20 * mib, scope: scopeAttempt, seq: true},
-	TypeRelease:       {name: "Release", meta: 20 * mib, scope: scopeAttempt, seq: true, cloneToDevice: true},
+	TypeRelease:       {name: "Release", meta: 32 * mib, scope: scopeAttempt, seq: true, cloneToDevice: true},
 	TypeReturn:        {name: "Return", meta: 64 * mib, body: MaxBody, scope: scopeAttempt, seq: true, cloneToDevice: true},
 	TypeAck:           {name: "Ack", meta: 64 * kib, scope: scopeAttempt},
 	TypeCancel:        {name: "Cancel", meta: 64 * kib, scope: scopeAttempt},

@@ -152,6 +152,9 @@ func (s *Server) immediate(r site.Request) (p site.Reply) {
 		n, e := h.Read(r.Handle, buf)
 		p.Data, p.Errno = buf[:n], e
 	case site.OpStreamWrite:
+		if s.isFile(r.Handle) {
+			return refused("a file changes at the commit only")
+		}
 		n, e := h.Write(r.Handle, r.Data)
 		p.N, p.Errno = uint64(n), e
 	case site.OpReady:
@@ -180,7 +183,20 @@ func (s *Server) immediate(r site.Request) (p site.Reply) {
 	return p
 }
 
+// isFile reports whether a handle is a file or folder of the device. The
+// standard streams are what they are.
+func (s *Server) isFile(h wasi.Handle) bool {
+	if h <= 2 {
+		return false
+	}
+	st, e := s.cfg.Host.Stat(h)
+	return e == wasi.ErrnoSuccess && (st.Type == wasi.FiletypeRegularFile || st.Type == wasi.FiletypeDirectory)
+}
+
 func (s *Server) wait(r site.Request) wasi.Errno {
+	if len(r.ReadSet)+len(r.WriteSet) == 0 {
+		return wasi.ErrnoInval // clocks alone are waited for at the site
+	}
 	for _, hs := range [][]wasi.Handle{r.ReadSet, r.WriteSet} {
 		for _, h := range hs {
 			if h&wasi.SiteHandle != 0 {
