@@ -50,3 +50,38 @@ func TestACloneThatRestartsCostsAResendByHash(t *testing.T) {
 		t.Error("no page hashes travelled: the restarted clone cannot have had the image")
 	}
 }
+
+// TestAfterAKilledCloneLaterCallsMoveAgain kills the clone's process once,
+// between two calls or in the middle of one: no more than that call runs on the
+// device.
+func TestAfterAKilledCloneLaterCallsMoveAgain(t *testing.T) {
+	for _, at := range []wire.Type{wire.TypeReturn, wire.TypeApplied} {
+		t.Run(at.String(), func(t *testing.T) {
+			var mu sync.Mutex
+			kill, seen := func() {}, 0
+			w := newWorld(t, func(k func()) {
+				mu.Lock()
+				kill = k
+				mu.Unlock()
+			})
+			p := &testprogs.Program{Name: "rounds", Wasm: rounds, Deterministic: true}
+			local := w.Run(p, OnDevice)
+			remote := w.Run(p, Only("step"), func(o *device.Options) {
+				o.Tap = func(_ bool, f *wire.Frame) bool {
+					mu.Lock()
+					defer mu.Unlock()
+					if f.Type == at {
+						if seen++; seen == 3 {
+							kill()
+						}
+					}
+					return true
+				}
+			})
+			same(t, p, local, remote)
+			if c := remote.Report.Totals; c.CallsClone < 10 || c.Fallbacks > 2 {
+				t.Errorf("%d calls moved, %d fell back: calls:%s", c.CallsClone, c.Fallbacks, calls(remote.Report.Calls))
+			}
+		})
+	}
+}

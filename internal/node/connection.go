@@ -174,11 +174,11 @@ func (x *connection) open(run wire.ID, m *wire.RunOpen) error {
 		x.enter(run, m)
 		return nil
 	}
-	if len(x.uploads) >= maxUploads {
+	if len(x.uploads) >= maxUploads || x.n.uploads.Load() >= maxArriving {
 		x.refuse(run, refusal(wire.RefuseCode_REFUSE_BUSY, "too many modules are being uploaded"))
 		return nil
 	}
-	u, err := x.n.modules(x.c.Peer()).receive(m)
+	u, err := x.n.modules(x.c.Peer()).receive(m, &x.n.uploads)
 	if err != nil {
 		x.refuse(run, refusal(wire.RefuseCode_REFUSE_INTERNAL, err.Error()))
 		return nil

@@ -9,6 +9,8 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/klauspost/compress/zstd"
@@ -19,8 +21,9 @@ import (
 )
 
 const (
-	maxUploads = 4  // at once, on one connection
-	maxModules = 64 // kept for one device; the longest unused go first
+	maxUploads  = 2  // at once, on one connection
+	maxArriving = 8  // at once, on the node: each may take wire.MaxModule of memory
+	maxModules  = 64 // kept for one device; the longest unused go first
 )
 
 // moduleStore keeps one device's modules by their SHA-256.
@@ -96,17 +99,23 @@ type upload struct {
 	have  []bool
 	left  int
 	zr    *zstd.Decoder
+
+	discarded func()
 }
 
 // receive prepares for the module of a RunOpen. Memory is taken as chunks
 // arrive, not on the word of the RunOpen.
-func (m moduleStore) receive(open *wire.RunOpen) (*upload, error) {
+func (m moduleStore) receive(open *wire.RunOpen, arriving *atomic.Int32) (*upload, error) {
 	zr, err := zstd.NewReader(nil, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxMemory(2*wire.ChunkSize))
 	if err != nil {
 		return nil, fmt.Errorf("receive module: %w", err)
 	}
 	chunks := int((open.ModuleSize + wire.ChunkSize - 1) / wire.ChunkSize)
-	return &upload{store: m, open: open, have: make([]bool, chunks), left: chunks, zr: zr}, nil
+	arriving.Add(1)
+	return &upload{
+		store: m, open: open, have: make([]bool, chunks), left: chunks, zr: zr,
+		discarded: sync.OnceFunc(func() { arriving.Add(-1) }),
+	}, nil
 }
 
 // missing lists the chunks to ask for.
@@ -156,6 +165,7 @@ func (u *upload) chunk(m *wire.ModuleChunk, body []byte) (done bool, err error) 
 }
 
 func (u *upload) discard() {
+	u.discarded()
 	u.data = nil
 	u.zr.Close()
 }

@@ -23,6 +23,7 @@ import (
 	"log/slog"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/clonecloud/clonecloud/internal/engine"
@@ -81,6 +82,7 @@ type Node struct {
 	sessions map[sessionKey]*session
 	quotas   map[link.ID]*offload.Quota
 	draining bool
+	uploads  atomic.Int32 // modules that are arriving
 	wg       sync.WaitGroup
 }
 
@@ -133,10 +135,11 @@ func (n *Node) drain() {
 		all = append(all, s)
 	}
 	n.mu.Unlock()
+	// Connections first: a session may be writing to a device that does not read.
+	_ = n.conf.Listener.Close()
 	for _, s := range all {
 		s.close("the node is shutting down")
 	}
-	_ = n.conf.Listener.Close()
 	n.wg.Wait()
 }
 

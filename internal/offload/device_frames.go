@@ -219,6 +219,17 @@ func (d *Device) ServedPrivate(now Time, op uint64, why string) []DeviceAction {
 	if d.late != nil && d.late.op == op {
 		return d.servedLate(CompleteLog{Private: true})
 	}
+	return d.notServed(op, Reason{WhyPrivate, why})
+}
+
+// ServedNot answers Serve when the request makes no sense, or is beyond a
+// limit: no guest of ours asks so, and nothing has been done to the world.
+func (d *Device) ServedNot(now Time, op uint64, why string) []DeviceAction {
+	return d.notServed(op, Reason{WhyProtocol, why})
+}
+
+// notServed abandons the attempt at a request that was not performed.
+func (d *Device) notServed(op uint64, r Reason) []DeviceAction {
 	if _, ok := d.answered(op, serving); !ok {
 		return nil
 	}
@@ -228,7 +239,7 @@ func (d *Device) ServedPrivate(now Time, op uint64, why string) []DeviceAction {
 		a.log = a.log[:n-1]
 		a.rebind()
 	}
-	return d.abandon(Reason{WhyPrivate, why})
+	return d.abandon(r)
 }
 
 func (d *Device) servedLate(c CompleteLog) []DeviceAction {

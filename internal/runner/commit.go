@@ -36,6 +36,9 @@ func (r *deviceRun) serve(s offload.Serve) []offload.DeviceAction {
 	} else {
 		p = r.live.server.Serve(q)
 	}
+	if p.Code == site.Refused {
+		return r.machine.ServedNot(r.now(), s.Op, p.Reason)
+	}
 	if p.Code == site.Pinned {
 		return r.machine.ServedPrivate(r.now(), s.Op, p.Reason)
 	}

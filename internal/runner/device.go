@@ -247,7 +247,8 @@ func (r *deviceRun) invoke(ctx context.Context, name string, stack []uint64) err
 	r.entry, r.outermost = name, true
 	watched, doomed, bound := len(r.watch), r.doomed, r.rerun
 	err := fn.Call(ctx, stack)
-	// A trap leaves without telling the stubs.
+	// A trap or an exit leaves without telling the stubs.
+	r.tellUnfinished(watched)
 	r.watch, r.doomed = r.watch[:watched], doomed
 	var trap *engine.Trap
 	if errors.As(err, &trap) && r.rerun != bound {
@@ -255,6 +256,16 @@ func (r *deviceRun) invoke(ctx context.Context, name string, stack []uint64) err
 		err = cmp.Or(r.leaveRerun("the local run trapped before it: "+trap.Error()), err)
 	}
 	return err
+}
+
+// tellUnfinished reports the calls that fell back and in which the guest ended.
+func (r *deviceRun) tellUnfinished(from int) {
+	for _, w := range r.watch[min(from, len(r.watch)):] {
+		if w.call.Fallback {
+			w.call.Seconds += time.Since(w.began).Seconds()
+			r.pipe.tell(Event{Call: &w.call})
+		}
+	}
 }
 
 // programEntry finds what to call: a command's _start or a reactor's

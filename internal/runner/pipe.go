@@ -120,6 +120,9 @@ func (p *pipe) watch() {
 		p.turn.Lock()
 		if !p.attended.Load() && p.ready() {
 			if f, ok := p.read(); ok {
+				if p.poll != nil {
+					f.body = nil // of no attempt: it began before anybody attended
+				}
 				p.enqueue(f)
 			}
 		}
@@ -172,8 +175,15 @@ func (p *pipe) noted(f frame) frame {
 // deliver puts in a frame that did not come by the stream.
 func (p *pipe) deliver(f frame) { p.enqueue(p.noted(f)) }
 
+// maxIdle bounds the frames that are kept while nobody takes any: between
+// attempts they are of none, and will be fenced.
+const maxIdle = 4096
+
 func (p *pipe) enqueue(f frame) {
 	p.mu.Lock()
+	if len(p.queue) >= maxIdle {
+		p.queue = p.queue[:0]
+	}
 	p.queue = append(p.queue, f)
 	p.mu.Unlock()
 	select {

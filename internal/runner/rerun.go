@@ -79,7 +79,13 @@ func (x *rerun) Enter(c wasi.Call) *wasi.Outcome {
 		x.r.endRerun()
 		return nil
 	case offload.AnswerOps, offload.Wait:
-		if !e.Open {
+		if e.Open {
+			// Its record never came: what is known is that it was not one of
+			// those that have no effect.
+			if c.Class != wasi.Immediate {
+				x.diverge(c.Fn.String(), "the remote run did something on the device here, the local one does not")
+			}
+		} else {
 			x.match(c, e)
 		}
 		x.host.ops, x.host.import_, x.direct = e.Ops, c.Fn.String(), true
@@ -95,7 +101,11 @@ func (x *rerun) Enter(c wasi.Call) *wasi.Outcome {
 // Leave implements wasi.Tap.
 func (x *rerun) Leave(c wasi.Call, out wasi.Outcome) *wasi.Outcome {
 	if x.direct {
-		return nil // its operations were answered, so its outcome is the logged one
+		// Its operations were answered, so its outcome is the logged one.
+		if n := len(x.host.ops); n > 0 {
+			x.diverge(c.Fn.String(), fmt.Sprintf("%d operations of the remote run were not asked for again", n))
+		}
+		return nil
 	}
 	return x.Replayer.Leave(c, out)
 }
