@@ -156,6 +156,11 @@ var lies = []struct {
 		l.send(wire.TypeImportRequest, &wire.ImportRequest{Class: wire.Class_CLASS_READ, Payload: []byte{250, 1, 2, 3}}, nil)
 		l.send(wire.TypeReturn, l.echo(), nil)
 	}},
+	{"an immediate effect of no known operation", func(l *liar) {
+		l.applied()
+		l.send(wire.TypeImportRequest, &wire.ImportRequest{Class: wire.Class_CLASS_IMMEDIATE, Payload: []byte{250, 1, 2, 3}}, nil)
+		l.send(wire.TypeReturn, l.echo(), nil)
+	}},
 	{"a Refuse", func(l *liar) {
 		h := wire.Header{Type: wire.TypeRefuse, Run: l.head.Run, Attempt: l.head.Attempt}
 		_ = l.w.Send(h, &wire.Refuse{Code: wire.RefuseCode_REFUSE_INTERNAL, Text: "no"}, nil)
@@ -171,7 +176,7 @@ func TestANodeThatLiesChangesNothing(t *testing.T) {
 			t.Parallel()
 			w := NewWorld(t)
 			serveLies(t, w, lie.tell)
-			remote := w.Run(p, Only("13"), func(o *device.Options) { o.TimeLimit = 30 * time.Second })
+			remote := w.Run(p, Only("work"), func(o *device.Options) { o.TimeLimit = 30 * time.Second })
 			if same(t, p, local, remote); t.Failed() {
 				t.Log(calls(remote.Report.Calls))
 			}

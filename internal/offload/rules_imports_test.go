@@ -100,6 +100,19 @@ func TestRule10_AnImmediateEffectThatIsPrivateBindsNothing(t *testing.T) {
 	}
 }
 
+func TestRule11_ARequestThatIsRefusedEndsTheAttemptAndBindsNothing(t *testing.T) {
+	for _, class := range []Class{Read, Immediate} {
+		d := newDev(t)
+		d.running()
+		serve := want[Serve](t, d.recv(&wire.ImportRequest{Class: class, Payload: []byte("nonsense")}))
+		local(t, d.m.ServedNot(0, serve.Op, "malformed"), WhyProtocol, 0)
+		none(t, d.m.ServedNot(0, serve.Op, "malformed"))
+		if _, err := d.m.Begin(0, CallSpec{}); err != nil {
+			t.Errorf("the run is over after it: %v", err)
+		}
+	}
+}
+
 func TestRule11_AnImportThatIsAskedAgainIsAnsweredAgainAndDoneOnce(t *testing.T) {
 	for _, class := range []Class{Read, Immediate} {
 		d := newDev(t)
