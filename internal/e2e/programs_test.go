@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"maps"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -94,6 +95,7 @@ func TestEachFunctionOffloadedInTurn(t *testing.T) {
 		t.Skip("runs hundreds of processes")
 	}
 	w := NewWorld(t)
+	offered, moved := 0, 0
 	for _, p := range testprogs.All() {
 		t.Run(p.Name, func(t *testing.T) {
 			w.tb = t
@@ -115,10 +117,18 @@ func TestEachFunctionOffloadedInTurn(t *testing.T) {
 				if same(t, &p, local, remote); t.Failed() {
 					t.Fatalf("with function %s offloaded; calls: %s", f, calls(remote.Report.Calls))
 				}
+				offered++
+				if remote.Report.Totals.CallsClone > 0 {
+					moved++
+				} else if slices.Contains(p.Heavy, f) && !p.Traps {
+					t.Errorf("%s is the program's work and did not move: calls:%s", f, calls(remote.Report.Calls))
+				}
 			}
 		})
 	}
 	w.tb = t
+	// A function that its program does not call cannot move.
+	t.Logf("%d functions were offered alone, %d of them moved", offered, moved)
 }
 
 func calls(all []device.CallReport) string {

@@ -27,7 +27,7 @@ func nightly() bool { return os.Getenv("CLONECLOUD_NIGHTLY") != "" }
 func TestSpecSuitesBehaveAsUnrewritten(t *testing.T) {
 	dir, err := spectest.WazeroDir()
 	if err != nil {
-		t.Skip(err)
+		spectest.Missing(t, err)
 	}
 	engines := map[string]wazero.RuntimeConfig{"compiler": wazero.NewRuntimeConfigCompiler()}
 	if nightly() {

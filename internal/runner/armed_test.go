@@ -39,7 +39,7 @@ var sharedTables = []string{
 func TestSpecSuitesBehaveArmedAsLocally(t *testing.T) {
 	dir, err := spectest.WazeroDir()
 	if err != nil {
-		t.Skip(err)
+		spectest.Missing(t, err)
 	}
 	list := readUnsupported(t)
 	for _, e := range pairsToTest(t) {
