@@ -134,7 +134,14 @@ func (r *deviceRun) prepare(p offload.Prepare) error {
 		return err
 	}
 	r.live.state = state
-	return nil
+	if len(p.Effects) > 0 {
+		return nil
+	}
+	// Nothing will be applied, but what the attempt opened must become open
+	// here. That changes no file, so it is done while it may still fail.
+	committed, err := r.live.staged.Commit()
+	r.live.committed, r.live.staged = committed, nil
+	return err
 }
 
 // checkValues holds results and globals against the module.
