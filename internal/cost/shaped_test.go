@@ -22,6 +22,7 @@ import (
 type caller struct {
 	device, clone link.Conn
 	e             *cost.Estimator
+	rng           *rand.Rand // of the calls' sizes
 }
 
 // trip sends n bytes and waits for one byte to come back.
@@ -75,12 +76,11 @@ func (c *caller) call(o cost.Offload) (time.Duration, error) {
 // returns the relative errors of what was predicted of the others: by bytes over
 // rate alone, and with slow start.
 func (c *caller) errors(p shape.Profile, warmup, calls int) (plain, slow []float64, err error) {
-	rng := rand.New(rand.NewPCG(7, 7))
 	most := min(float64(p.Up)/8*2, 512<<10) // two seconds of the link at most
 	for i := range warmup + calls {
 		o := cost.Offload{
-			BytesUp: 4<<10 + int64(rng.Float64()*most), BytesDown: 1<<10 + int64(rng.Float64()*most/2),
-			Compute: time.Duration(rng.Int64N(int64(300 * time.Millisecond))), RoundTrips: 2,
+			BytesUp: 4<<10 + int64(c.rng.Float64()*most), BytesDown: 1<<10 + int64(c.rng.Float64()*most/2),
+			Compute: time.Duration(c.rng.Int64N(int64(300 * time.Millisecond))), RoundTrips: 2,
 		}
 		l := c.e.Link(time.Now())
 		withWindow, _ := cost.Predict(o, l, nil)
@@ -116,7 +116,7 @@ func TestAfterFiveCallsTimeIsPredictedOverShapedLinks(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				c := &caller{device: d, clone: n, e: cost.NewEstimator(energy.UnknownRadio)}
+				c := &caller{d, n, cost.NewEstimator(energy.UnknownRadio), rand.New(rand.NewPCG(7, 7))}
 				rtt, err := d.Ping(t.Context())
 				if err != nil {
 					t.Fatal(err)
@@ -147,11 +147,11 @@ func BenchmarkPredictionOverQUIC(b *testing.B) {
 	for _, name := range []string{"wifi", "lte", "5g"} {
 		b.Run(name, func(b *testing.B) {
 			p, _ := shape.Named(name)
-			e := cost.NewEstimator(energy.UnknownRadio)
+			e, rng := cost.NewEstimator(energy.UnknownRadio), rand.New(rand.NewPCG(7, 7))
 			var plain, slow []float64
 			first := true
 			for b.Loop() {
-				fresh(b, p, e, func(c *caller) {
+				fresh(b, p, e, rng, func(c *caller) {
 					warmup := 0
 					if first { // of the link; every connection is new
 						warmup, first = 5, false
@@ -174,7 +174,7 @@ func BenchmarkPredictionOverQUIC(b *testing.B) {
 }
 
 // fresh does something with a new QUIC connection.
-func fresh(b *testing.B, p shape.Profile, e *cost.Estimator, do func(*caller)) {
+func fresh(b *testing.B, p shape.Profile, e *cost.Estimator, rng *rand.Rand, do func(*caller)) {
 	b.Helper()
 	own, err := identity.Ephemeral()
 	if err != nil {
@@ -207,5 +207,5 @@ func fresh(b *testing.B, p shape.Profile, e *cost.Estimator, do func(*caller)) {
 	}
 	e.RTT(time.Now(), rtt)
 	e.Connected(cost.QUICWindow)
-	do(&caller{device: d, clone: n, e: e})
+	do(&caller{d, n, e, rng})
 }

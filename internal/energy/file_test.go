@@ -104,14 +104,15 @@ func TestADevicesOwnProfileIsChosen(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := own.Save(filepath.Join(home, "new")); err != nil {
+	data, err := own.Encode()
+	if err != nil {
 		t.Fatal(err)
 	}
-	if c := Choose(filepath.Join(home, "new"), pi); !reflect.DeepEqual(c.Profile, own) || !c.Own || c.Err != nil {
-		t.Fatalf("own file: %+v", c)
+	if err := os.WriteFile(filepath.Join(home, OwnFile), data, 0o600); err != nil {
+		t.Fatal(err)
 	}
-	if left, _ := filepath.Glob(filepath.Join(home, "new", "*.tmp")); len(left) > 0 {
-		t.Fatal(left)
+	if c := Choose(home, pi); !reflect.DeepEqual(c.Profile, own) || !c.Own || c.Err != nil {
+		t.Fatalf("own file: %+v", c)
 	}
 }
 
@@ -127,7 +128,7 @@ func TestAnAbsurdFileIsSaidAndNotUsed(t *testing.T) {
 		}
 	}
 	bad := &Profile{Name: "x"}
-	if err := bad.Save(home); !errors.Is(err, ErrProfile) {
-		t.Errorf("saved: %v", err)
+	if _, err := bad.Encode(); !errors.Is(err, ErrProfile) {
+		t.Errorf("encoded: %v", err)
 	}
 }

@@ -69,31 +69,14 @@ func load(path string) (*Profile, error) {
 	return Parse(data)
 }
 
-// Save writes the device's own profile into its folder of state, whole or not at
-// all.
-func (p *Profile) Save(home string) error {
+// Encode is the profile as its file, OwnFile, holds it.
+func (p *Profile) Encode() ([]byte, error) {
 	if err := p.Validate(); err != nil {
-		return err
+		return nil, err
 	}
 	data, err := json.MarshalIndent(p, "", "  ")
 	if err != nil {
-		return fmt.Errorf("write the power profile: %w", err)
+		return nil, fmt.Errorf("%w: %w", ErrProfile, err)
 	}
-	if err := os.MkdirAll(home, 0o700); err != nil {
-		return fmt.Errorf("write the power profile: %w", err)
-	}
-	f, err := os.CreateTemp(home, OwnFile+".*.tmp")
-	if err != nil {
-		return fmt.Errorf("write the power profile: %w", err)
-	}
-	_, err = f.Write(append(data, '\n'))
-	err = errors.Join(err, f.Sync(), f.Close())
-	if err == nil {
-		err = os.Rename(f.Name(), filepath.Join(home, OwnFile))
-	}
-	if err != nil {
-		_ = os.Remove(f.Name())
-		return fmt.Errorf("write the power profile: %w", err)
-	}
-	return nil
+	return append(data, '\n'), nil
 }
