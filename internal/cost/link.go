@@ -207,6 +207,15 @@ func (l Link) At(q float64) Link {
 	return l
 }
 
+// After is the link as it is a while after it was published, if nothing has been
+// sent since.
+func (l Link) After(d time.Duration) Link {
+	if l.Quiet > 0 {
+		l.Quiet = later(l.Quiet, max(d, 0))
+	}
+	return l
+}
+
 // Quantity is a mean and a standard deviation that somebody else has measured.
 type Quantity struct {
 	Mean, StdDev float64

@@ -8,9 +8,9 @@ import (
 
 // Key names what a speed is learnt of.
 type Key struct {
-	Clone    string // its id
-	Engine   string // that runs the guest there
-	Function string // with its module, so that names do not collide
+	Clone    string `json:"clone"`    // its id
+	Engine   string `json:"engine"`   // that runs the guest there
+	Function string `json:"function"` // with its module, so that names do not collide
 }
 
 // Speeds learns how fast clones are and how loaded, from how long calls took
