@@ -36,7 +36,7 @@ type doctorCmd struct {
 func (*doctorCmd) usage() string { return "[FLAGS]" }
 
 func (*doctorCmd) exits() string {
-	return "0; 1 a check found a problem, or nothing could be measured"
+	return "0; 1 a check found a problem, or a measurement made no sense"
 }
 
 // finding is what one check found, and with --json one entry of "checks".
