@@ -35,8 +35,9 @@ type Counter struct {
 	dir string
 
 	mu      sync.Mutex
-	month   string // that prepaid belongs to
+	month   string // that prepaid was written down in
 	prepaid int64
+	file    string // that holds prepaid, by its origin
 }
 
 const (
@@ -74,18 +75,17 @@ func (c *Counter) Used(now time.Time) (int64, error) {
 	if err != nil {
 		return 0, fmt.Errorf("read the month's data counter: %w", err)
 	}
-	if month == c.month {
-		total -= c.prepaid
-	}
 	return max(total, 0), nil
 }
 
-// total is what the files that count for a month say.
+// total is what the files that count for a month say, less what is written down
+// and not used.
 func (c *Counter) total(month string) (total int64, err error) {
 	files, err := c.files()
 	if err != nil {
 		return 0, err
 	}
+	unused := c.prepaid
 	for _, f := range files {
 		if !slices.Contains(f.months, month) {
 			continue
@@ -95,6 +95,10 @@ func (c *Counter) total(month string) (total int64, err error) {
 			return 0, err
 		}
 		total += n
+		if f.origin() == c.file {
+			total -= unused
+			unused = 0
+		}
 	}
 	return total, nil
 }
@@ -117,14 +121,17 @@ func (c *Counter) Add(now time.Time, n int64) error {
 		}
 		c.month = month
 	}
-	if n > c.prepaid {
-		more := (n - c.prepaid + step - 1) / step * step
-		if err := c.append(month, more); err != nil {
-			return fmt.Errorf("count metered bytes: %w", err)
-		}
-		c.prepaid += more
+	if n <= c.prepaid {
+		c.prepaid -= n
+		return nil
 	}
-	c.prepaid -= n
+	n -= c.prepaid
+	c.prepaid = 0 // so that what is left is always in the file written last
+	more := (n + step - 1) / step * step
+	if err := c.append(month, more); err != nil {
+		return fmt.Errorf("count metered bytes: %w", err)
+	}
+	c.prepaid = more - n
 	return nil
 }
 
@@ -138,13 +145,24 @@ func (c *Counter) Close() error {
 	return nil
 }
 
+// refund takes back what was written down and not used, in the file that it was
+// written into: another counts for other months.
 func (c *Counter) refund() error {
 	if c.prepaid == 0 {
 		return nil
 	}
-	err := c.append(c.month, -c.prepaid)
+	files, err := c.files()
+	if err != nil {
+		return err
+	}
+	for _, f := range files {
+		if f.origin() == c.file {
+			err = write(filepath.Join(c.dir, f.name), -c.prepaid)
+			break
+		}
+	}
 	if err == nil {
-		c.prepaid = 0
+		c.prepaid, c.file = 0, ""
 	}
 	return err
 }
@@ -153,6 +171,11 @@ type countFile struct {
 	name   string
 	months []string // in order
 }
+
+// origin is the month in which the file was made. No two have the same, but for
+// processes that race: one is made only when none counts for its month, and
+// renaming keeps it.
+func (f countFile) origin() string { return f.months[len(f.months)-1] }
 
 func (c *Counter) files() ([]countFile, error) {
 	entries, err := os.ReadDir(c.dir)
@@ -188,8 +211,8 @@ func (c *Counter) settle(now time.Time) (string, error) {
 			continue
 		}
 		both := month + "+" + f.name
-		if len(both) > 250 {
-			continue // set back thirty times: let it be
+		if _, err := os.Lstat(filepath.Join(c.dir, both)); err == nil || len(both) > 250 {
+			continue // another process was first, or the clock was set back thirty times
 		}
 		err := os.Rename(filepath.Join(c.dir, f.name), filepath.Join(c.dir, both))
 		if err != nil && !errors.Is(err, fs.ErrNotExist) { // another process was first
@@ -213,11 +236,20 @@ func (c *Counter) append(month string, n int64) error {
 			name, longest = f.name, len(f.months)
 		}
 	}
-	f, err := os.OpenFile(filepath.Join(c.dir, name), os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o600)
+	if err := write(filepath.Join(c.dir, name), n); err != nil {
+		return err
+	}
+	c.file = name[len(name)-len("2006-01.log") : len(name)-len(".log")]
+	return nil
+}
+
+// write appends a line and waits until it is kept. It begins with a line's end,
+// so that one that was cut short spoils no other.
+func write(path string, n int64) error {
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o600)
 	if err != nil {
 		return err
 	}
-	// It begins with a line's end, so that a line cut short spoils no other.
 	_, err = f.WriteString("\n" + line(n) + "\n")
 	return errors.Join(err, f.Sync(), f.Close())
 }

@@ -120,6 +120,7 @@ func TestADeviceThatDoesNotKnowTheTimeYetGoesOnWithTheLatestMonth(t *testing.T) 
 	c.mustUse(t, boot, step)
 	expectUsed(t, c, noon, 8*step)
 	expectUsed(t, c, noon.AddDate(0, 1, 0), 0)
+	expectUsed(t, c, noon.AddDate(0, -1, 0), 8*step) // and a clock set back still wins nothing
 }
 
 // However the clock is moved within a few months, a month never counts less
