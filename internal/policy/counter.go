@@ -127,11 +127,11 @@ func (c *Counter) Add(now time.Time, n int64) error {
 	}
 	n -= c.prepaid
 	c.prepaid = 0 // so that what is left is always in the file written last
-	more := (n + step - 1) / step * step
+	more := (min(n, maxLine/2) + step - 1) / step * step
 	if err := c.append(month, more); err != nil {
 		return fmt.Errorf("count metered bytes: %w", err)
 	}
-	c.prepaid = more - n
+	c.prepaid = max(more-n, 0)
 	return nil
 }
 
