@@ -35,6 +35,8 @@ var allowed = map[string][]string{
 		"internal/engine", "internal/link", "internal/link/identity", "internal/link/shape", "internal/poll", "internal/relay",
 		"internal/runner", "internal/runner/proc", "internal/wasi/stage", "internal/wire",
 	},
+	"internal/cost":     {"internal/energy"},
+	"internal/policy":   {"internal/energy"},
 	"internal/spectest": {"internal/engine", "internal/wasmbin"}, // test support
 }
 
