@@ -22,7 +22,7 @@ func TestRule14AnOutputThatFailsUndoesTheCommit(t *testing.T) {
 			b := newBench(t, func(b *bench) {
 				b.local = wasi.NewLocal(nil, &failing{after: 1, short: want.N}, nil)
 				b.root, _ = b.local.AddFolder(b.dir, false)
-				b.descs[3] = wasi.Desc{Handle: b.root, Root: b.root, Path: ".", Preopen: true}
+				b.descs[3] = rootDesc(b.root)
 				b.srvCfg.Host = b.local
 			})
 			before := tree(t, b.dir)
@@ -147,7 +147,7 @@ func TestRule16AFileHeldOpenOrWithTwoNamesKeepsItsInode(t *testing.T) {
 			if path == "b" {
 				h, _, e := b.local.Open(b.root, "b", toWrite)
 				b.ok(e)
-				b.descs[4] = wasi.Desc{Handle: h, Root: b.root, Path: "b"}
+				b.descs[4] = wasi.Desc{Handle: h, Root: b.root, Path: "b", Type: wasi.FiletypeRegularFile, Base: allRights}
 			}
 			before, err := os.Stat(b.path(path))
 			must(t, err)
@@ -178,7 +178,7 @@ func TestRule16DDescriptorsAreMappedAndIdentitiesFresh(t *testing.T) {
 	b := newBench(t, nil)
 	held, _, e := b.local.Open(b.root, "b", toWrite)
 	b.ok(e)
-	b.descs[4] = wasi.Desc{Handle: held, Root: b.root, Path: "b"}
+	b.descs[4] = wasi.Desc{Handle: held, Root: b.root, Path: "b", Type: wasi.FiletypeRegularFile, Base: allRights}
 	h := b.open("d/n", toCreate)
 	b.write(h, "hello", 0)
 	dir := b.open("d", wasi.OpenFlags{Read: true, Directory: true})
