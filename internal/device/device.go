@@ -260,7 +260,10 @@ func (m *manager) execute(ctx context.Context, lk *linkKeeper) (*Result, error) 
 	if err != nil {
 		return nil, fmt.Errorf("start a runner: %w", err)
 	}
-	defer func() { _ = p.Kill() }()
+	defer func() {
+		_ = p.Kill()
+		_ = p.Conn().Close()
+	}()
 	m.p, m.out = p, wire.NewWriter(p.Conn())
 	if err := runner.WriteStart(p.Conn(), m.start(), m.o.Module); err != nil {
 		return nil, err

@@ -387,8 +387,8 @@ func TestRule15AForgedReturnChangesNothing(t *testing.T) {
 			var once sync.Once
 			tamperWith(t, w, func(h *tamperer) {
 				once.Do(func() {
+					forged.Store(true) // the run may end before forge does
 					f.forge(h, &s)
-					forged.Store(true)
 				})
 			})
 			remote := w.Run(p, Only("work"), prepare(t, &s))

@@ -32,6 +32,8 @@ type order struct {
 	Node bool
 	Data string // of the node
 	Addr string // of the node; it is printed once it is known
+	// Linger is the node's Config.Linger.
+	Linger time.Duration
 
 	Home, Scratch, Module string
 	Where                 string
@@ -76,7 +78,7 @@ func (o *order) serve() error {
 		return err
 	}
 	fmt.Println(l.Addr())
-	return node.New(node.Config{Listener: l, Data: o.Data, Software: "test"}).Serve(context.Background())
+	return node.New(node.Config{Listener: l, Data: o.Data, Software: "test", Linger: o.Linger}).Serve(context.Background())
 }
 
 func (o *order) run() error {

@@ -202,6 +202,13 @@ func (s *session) limit(f *wire.Frame) {
 	}
 }
 
+// over reports whether the session was closed.
+func (s *session) over() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.closed
+}
+
 // start makes sure that there is a runner. mu is held; the work is done beside.
 func (s *session) start() {
 	if s.runner != nil || s.starting || s.closed {
@@ -214,6 +221,10 @@ func (s *session) start() {
 		defer s.mu.Unlock()
 		s.starting = false
 		switch {
+		case s.closed:
+			if err == nil {
+				r.kill()
+			}
 		case err != nil:
 			early := s.bound
 			s.bound, s.early = 0, nil
@@ -222,8 +233,6 @@ func (s *session) start() {
 				return
 			}
 			s.refuse(wire.RefuseCode_REFUSE_INTERNAL, err.Error())
-		case s.closed:
-			r.kill()
 		default:
 			s.runner = r
 			for _, f := range s.early {
