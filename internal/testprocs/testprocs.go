@@ -69,6 +69,21 @@ func Alive(pid int) bool {
 	return ok && !ended(state)
 }
 
+// Computed returns the processor time that a process has taken, in its own code.
+func Computed(pid int) time.Duration {
+	data, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if err != nil {
+		return 0
+	}
+	_, rest, _ := strings.Cut(string(data), ") ")
+	f := strings.Fields(rest)
+	if len(f) < 12 {
+		return 0
+	}
+	ticks, _ := strconv.Atoi(f[11])
+	return time.Duration(ticks) * (time.Second / 100) // USER_HZ
+}
+
 // Descriptors returns how many files a process has open, sockets and pipes
 // included; -1 if nobody may know.
 func Descriptors(pid int) int {
