@@ -82,6 +82,9 @@ func (k *linkKeeper) keep() {
 		at := i % len(k.dial)
 		err := k.session(k.dial[at], k.peers[at])
 		k.down(at, err)
+		if errors.Is(err, link.ErrGone) {
+			k.abandon(link.ErrGone.Error()) // who died holds no attempt any more
+		}
 		if k.ctx.Err() != nil || k.over() {
 			return
 		}

@@ -257,6 +257,7 @@ func (r *Redialer) helloQUIC(ctx context.Context, qc *quic.Conn, early []byte, s
 	end, data := newQUICEnd(qc, s)
 	c := newConn(data, end, r.opts.Peer, QUIC, r.meter)
 	c.dialer, c.silence = true, r.silence()
+	c.refused = func() bool { return refused(qc.Context(), qc.RemoteAddr().String()) }
 	c.stats = Stats{Resumed: state.TLS.DidResume, Early: state.Used0RTT, Setup: answered.Sub(start)}
 	if !state.Used0RTT {
 		r.meter.observeRTT(answered.Sub(sent))
