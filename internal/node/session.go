@@ -133,6 +133,7 @@ func (s *session) exited(r *clone, reason string) {
 	if s.runner != r || s.closed {
 		return
 	}
+	ready := s.ready != nil
 	s.runner, s.ready = nil, nil
 	if bound := s.bound; bound != 0 {
 		s.bound = 0
@@ -140,8 +141,16 @@ func (s *session) exited(r *clone, reason string) {
 		s.schedule()
 		return
 	}
-	// It never served: the module cannot run here, and the device must know.
-	s.refuse(wire.RefuseCode_REFUSE_MODULE, reason)
+	switch {
+	case ready:
+		// It was idle; the next Call starts another.
+	case r.last != "":
+		// It says why it never served: the module cannot run here.
+		s.refuse(wire.RefuseCode_REFUSE_MODULE, reason)
+	default:
+		// Something ended it, which is not the module's fault: let the device try again.
+		s.refuse(wire.RefuseCode_REFUSE_INTERNAL, reason)
+	}
 }
 
 func (s *session) refuse(code wire.RefuseCode, text string) {
