@@ -6,7 +6,6 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
-	"syscall"
 	"testing"
 	"time"
 
@@ -130,7 +129,7 @@ func TestRule19ADeviceKilledInsideACommitRecovers(t *testing.T) {
 				if victim == "manager" {
 					pid = d.cmd.Process.Pid
 				}
-				if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
+				if err := kill(pid); err != nil {
 					t.Fatal(err)
 				}
 				testprocs.Eventually(t, patience, "the runner is gone", func() bool { return !testprocs.Alive(guest) })

@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -105,6 +106,9 @@ func (o *order) run() error {
 // start starts this test binary as a manager.
 func (o *order) start(tb testing.TB, in, out, errs *os.File) *exec.Cmd {
 	tb.Helper()
+	if runtime.GOOS != "linux" {
+		tb.Skip("looks at processes by /proc")
+	}
 	text, err := json.Marshal(o)
 	if err != nil {
 		tb.Fatal(err)
@@ -116,6 +120,15 @@ func (o *order) start(tb testing.TB, in, out, errs *os.File) *exec.Cmd {
 		tb.Fatal(err)
 	}
 	return cmd
+}
+
+// kill ends a process as SIGKILL does.
+func kill(pid int) error {
+	p, err := os.FindProcess(pid)
+	if err != nil {
+		return err
+	}
+	return p.Kill()
 }
 
 // deviceProcess is one run whose manager is a process.
