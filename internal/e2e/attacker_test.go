@@ -472,7 +472,7 @@ func underAttack(t *testing.T, p *testprogs.Program, local *Outcome, paired bool
 	testprocs.Eventually(t, patience, "no runner is left of before", func() bool { return len(testprocs.Children(node)) == 0 })
 	before := testprocs.Descriptors(node)
 
-	var mu sync.Mutex
+	var first sync.Once
 	var began sync.WaitGroup
 	began.Add(1)
 	once := sync.OnceFunc(began.Done)
@@ -508,10 +508,10 @@ func underAttack(t *testing.T, p *testprogs.Program, local *Outcome, paired bool
 		o.ConnectTime = patience
 		o.Tap = func(toClone bool, f *wire.Frame) bool {
 			if toClone && f.Type == wire.TypeCall {
-				mu.Lock()
-				a.run, a.live = f.Run, f.Attempt
-				mu.Unlock()
-				once()
+				first.Do(func() {
+					a.run, a.live = f.Run, f.Attempt
+					once()
+				})
 			}
 			return true
 		}
