@@ -217,3 +217,22 @@ func TestAnUncutJournalRefusesTheNextCommit(t *testing.T) {
 	}
 	b.isClean()
 }
+
+// TestAFileOfAReadOnlyFolderMayStayOpen: opening changes nothing, so the commit
+// has no reason to refuse it.
+func TestAFileOfAReadOnlyFolderMayStayOpen(t *testing.T) {
+	b := newBench(t, func(b *bench) {
+		b.root, _ = b.local.AddFolder(b.dir, true)
+		d := rootDesc(b.root)
+		d.ReadOnly = true
+		b.descs[3] = d
+	})
+	h := b.open("a", toRead)
+	got, ok := b.commit().Handles[h]
+	if !ok || got&wasi.SiteHandle != 0 {
+		t.Fatalf("handle %d became %d", h, got)
+	}
+	if _, e := b.local.PRead(got, make([]byte, 1), 0); e != wasi.ErrnoSuccess {
+		t.Error(e)
+	}
+}
