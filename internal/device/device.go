@@ -80,6 +80,8 @@ type Options struct {
 	// HashMemory asks for Exit.Memory; MaxOffloads bounds the calls that move.
 	HashMemory  bool
 	MaxOffloads int
+	// Hold stops the runner inside a commit, for tests.
+	Hold *runner.Hold
 	// OnEvent, if set, hears what the runner tells, as it happens.
 	OnEvent func(runner.Event)
 }
@@ -329,6 +331,7 @@ func (m *manager) start() runner.Start {
 		Engine: m.o.Engine, CacheDir: filepath.Join(m.o.Home, "compiled"),
 		StateDir: commitsDir(m.o.Home), MaxPages: m.o.MaxPages,
 		Where: m.o.Where, Offload: m.o.Offload, Only: m.o.Only, HashMemory: m.o.HashMemory, MaxOffloads: m.o.MaxOffloads,
+		Hold: m.o.Hold,
 	}
 }
 

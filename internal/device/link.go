@@ -34,6 +34,8 @@ type linkKeeper struct {
 	conn     link.Conn
 	out      *relay.Outbox // to the clone
 	up       bool          // the clone is ready
+	ever     bool          // it was, once: the run has begun
+	left     bool          // keep has ended
 	attempt  wire.ID
 	hopeless []error // by clone: why dialling it again is of no use; nil: it may be
 	fatal    error   // why dialling any of them is
@@ -77,12 +79,16 @@ const (
 
 // keep holds the link until close.
 func (k *linkKeeper) keep() {
+	defer k.leave()
 	pause := redialPause
 	for i := 0; k.ctx.Err() == nil; i++ {
 		was := time.Now()
 		at := i % len(k.dial)
 		err := k.session(k.dial[at], k.peers[at])
 		k.down(at, err)
+		if errors.Is(err, link.ErrGone) {
+			k.abandon(link.ErrGone.Error()) // who died holds no attempt any more
+		}
 		if k.ctx.Err() != nil || k.over() {
 			return
 		}
@@ -103,6 +109,22 @@ func (k *linkKeeper) keep() {
 		case <-k.ctx.Done():
 		}
 		pause = min(pause*2, maxRedialPause)
+	}
+}
+
+// leave tells the runner that nobody keeps a link any more, so that it does not
+// wait for one.
+func (k *linkKeeper) leave() {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.left = true
+	k.sayLeft()
+}
+
+// sayLeft does it. mu is held.
+func (k *linkKeeper) sayLeft() {
+	if k.runner != nil && k.left && k.ever {
+		_ = k.runner.Send(wire.Header{Type: wire.TypeBye}, &wire.Bye{Reason: "there will be no link"}, nil)
 	}
 }
 
@@ -257,7 +279,7 @@ func (k *linkKeeper) send(h wire.Header, m proto.Message) error {
 func (k *linkKeeper) ready() {
 	was := false
 	k.note(func() {
-		was, k.up = k.up, true
+		was, k.up, k.ever = k.up, true, true
 		if k.m.o.Reload != nil {
 			k.module = nil // read again if a clone should ever ask for it
 		}
@@ -331,6 +353,7 @@ func (k *linkKeeper) setRunner(out *relay.Outbox) {
 	if k.up {
 		k.tellLocked(true, "")
 	}
+	k.sayLeft()
 }
 
 // toRunner passes a frame of an attempt on; if more follow at once, with them.
@@ -473,7 +496,7 @@ func (k *linkKeeper) awaitReady(ctx context.Context, limit time.Duration) error 
 	defer timeout.Stop()
 	for {
 		k.mu.Lock()
-		up, fatal, last, changed := k.up, k.fatal, k.lastErr, k.changed
+		up, fatal, last, changed := k.ever, k.fatal, k.lastErr, k.changed
 		connected, failures := k.conn != nil, k.failures
 		k.mu.Unlock()
 		switch {

@@ -144,20 +144,8 @@ func (w *World) Run(p *testprogs.Program, setups ...Setup) *Outcome {
 func (w *World) TryRun(ctx context.Context, p *testprogs.Program, setups ...Setup) (*Outcome, error) {
 	w.tb.Helper()
 	scratch := w.tb.TempDir()
-	for name, content := range p.Files {
-		path := filepath.Join(scratch, filepath.FromSlash(name))
-		if strings.HasSuffix(name, "/") { // a folder
-			if err := os.MkdirAll(path, 0o755); err != nil {
-				return nil, err
-			}
-			continue
-		}
-		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
-			return nil, err
-		}
-		if err := os.WriteFile(path, []byte(content), 0o644); err != nil {
-			return nil, err
-		}
+	if err := populate(scratch, p.Files); err != nil {
+		return nil, err
 	}
 	io := w.streams(p.Stdin)
 	defer io.close()
@@ -179,6 +167,29 @@ func (w *World) TryRun(ctx context.Context, p *testprogs.Program, setups ...Setu
 		Stdout: io.text(io.out), Stderr: io.text(io.err), Exit: res.Exit, Files: tree(w.tb, scratch),
 		Report: res.Report, Ready: res.Ready,
 	}, nil
+}
+
+// populate makes a folder with files; a name that ends in a slash is a folder.
+func populate(dir string, files map[string]string) error {
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return err
+	}
+	for name, content := range files {
+		path := filepath.Join(dir, filepath.FromSlash(name))
+		if strings.HasSuffix(name, "/") {
+			if err := os.MkdirAll(path, 0o755); err != nil {
+				return err
+			}
+			continue
+		}
+		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+			return err
+		}
+		if err := os.WriteFile(path, []byte(content), 0o644); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // streams are a run's standard files.

@@ -108,6 +108,9 @@ type conn struct {
 	born     time.Time
 	lastIn   atomic.Int64 // nanoseconds after born, monotonic
 
+	refused func() bool // asks whether nobody listens at the peer's; nil: cannot
+	probing atomic.Bool
+
 	watchMu sync.Mutex
 	allowed time.Duration // silence after which the link is lost; 0: never
 	watch   *time.Timer

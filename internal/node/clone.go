@@ -2,10 +2,12 @@ package node
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"path/filepath"
 	"sync"
 
+	"github.com/clonecloud/clonecloud/internal/link"
 	"github.com/clonecloud/clonecloud/internal/relay"
 	"github.com/clonecloud/clonecloud/internal/runner"
 	"github.com/clonecloud/clonecloud/internal/runner/proc"
@@ -18,11 +20,39 @@ type clone struct {
 	p    *proc.Process
 	out  *relay.Outbox
 	exit sync.Once
+	slot func() // gives back the place among the device's processes
 	last string // what the runner said before it ended
 }
 
+// maxRunners bounds the processes of one device, those that are being started
+// or have been killed and are not gone yet included: a device may open and close
+// runs faster than processes come and go.
+const maxRunners = 20
+
+// slot waits for a place among a device's processes.
+func (n *Node) slot(device link.ID) (free func()) {
+	n.mu.Lock()
+	places := n.places[device]
+	if places == nil {
+		places = make(chan struct{}, maxRunners)
+		n.places[device] = places
+	}
+	n.mu.Unlock()
+	places <- struct{}{}
+	return sync.OnceFunc(func() { <-places })
+}
+
 // startClone starts a runner for a run and hands it the module.
-func (n *Node) startClone(s *session) (*clone, error) {
+func (n *Node) startClone(s *session) (_ *clone, err error) {
+	free := n.slot(s.key.device)
+	defer func() {
+		if err != nil {
+			free()
+		}
+	}()
+	if s.over() {
+		return nil, errOver
+	}
 	module, err := n.modules(s.key.device).load(s.open.ModuleSha256)
 	if err != nil {
 		return nil, err
@@ -46,7 +76,7 @@ func (n *Node) startClone(s *session) (*clone, error) {
 		_ = p.Conn().Close()
 		return nil, err
 	}
-	r := &clone{s: s, p: p}
+	r := &clone{s: s, p: p, slot: free}
 	r.out = relay.NewOutbox(p.Conn(), relay.Config{
 		OnFail:  func(error) { r.kill() },
 		Recycle: true, // offload.Node keeps none of the device's frames
@@ -125,12 +155,16 @@ func (r *clone) event(f *wire.Frame) error {
 	return nil
 }
 
+// errOver says that a run was closed before its runner was started.
+var errOver = errors.New("the run has ended")
+
 // kill ends the process; it may be called from anywhere, again and again.
 func (r *clone) kill() {
 	r.exit.Do(func() {
 		go func() {
 			_ = r.p.Kill()
-			_ = r.p.Conn().Close()
+			_ = r.p.Conn().Close() // else it is open until somebody collects garbage
+			r.slot()
 		}()
 	})
 }

@@ -176,12 +176,20 @@ func (x *connection) open(run wire.ID, m *wire.RunOpen) error {
 		x.enter(run, m)
 		return nil
 	}
-	if len(x.uploads) >= maxUploads || x.n.uploads.Load() >= maxArriving {
+	end, ok := func() {}, len(x.uploads) < maxUploads
+	if ok {
+		end, ok = x.n.uploads.begin(x.c.Peer())
+	}
+	if !ok {
 		x.refuse(run, refusal(wire.RefuseCode_REFUSE_BUSY, "too many modules are being uploaded"))
 		return nil
 	}
-	u, err := x.n.modules(x.c.Peer()).receive(m, &x.n.uploads)
+	if u := x.uploads[run]; u != nil {
+		u.discard()
+	}
+	u, err := x.n.modules(x.c.Peer()).receive(m, end)
 	if err != nil {
+		end()
 		x.refuse(run, refusal(wire.RefuseCode_REFUSE_INTERNAL, err.Error()))
 		return nil
 	}

@@ -24,7 +24,6 @@ import (
 	"path/filepath"
 	"runtime"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/clonecloud/clonecloud/internal/engine"
@@ -84,8 +83,9 @@ type Node struct {
 	mu       sync.Mutex
 	sessions map[sessionKey]*session
 	quotas   map[link.ID]*offload.Quota
+	places   map[link.ID]chan struct{} // of runner processes, by device
 	draining bool
-	uploads  atomic.Int32 // modules that are arriving
+	uploads  arrivals
 	wg       sync.WaitGroup
 }
 
@@ -100,6 +100,7 @@ func New(c Config) *Node {
 	return &Node{
 		conf: c, epoch: time.Now(),
 		sessions: map[sessionKey]*session{}, quotas: map[link.ID]*offload.Quota{},
+		places: map[link.ID]chan struct{}{},
 	}
 }
 

@@ -144,6 +144,7 @@ func (s *session) exited(r *clone, reason string) {
 	if s.runner != r || s.closed {
 		return
 	}
+	ready := s.ready != nil
 	s.runner, s.ready = nil, nil
 	if bound := s.bound; bound != 0 {
 		s.bound = 0
@@ -151,8 +152,16 @@ func (s *session) exited(r *clone, reason string) {
 		s.schedule()
 		return
 	}
-	// It never served: the module cannot run here, and the device must know.
-	s.refuse(wire.RefuseCode_REFUSE_MODULE, reason)
+	switch {
+	case ready:
+		// It was idle; the next Call starts another.
+	case r.last != "":
+		// It says why it never served: the module cannot run here.
+		s.refuse(wire.RefuseCode_REFUSE_MODULE, reason)
+	default:
+		// Something ended it, which is not the module's fault: let the device try again.
+		s.refuse(wire.RefuseCode_REFUSE_INTERNAL, reason)
+	}
 }
 
 func (s *session) refuse(code wire.RefuseCode, text string) {
@@ -213,6 +222,13 @@ func (s *session) limit(f *wire.Frame) {
 	}
 }
 
+// over reports whether the session was closed.
+func (s *session) over() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.closed
+}
+
 // start makes sure that there is a runner. mu is held; the work is done beside.
 func (s *session) start() {
 	if s.runner != nil || s.starting || s.closed {
@@ -225,6 +241,10 @@ func (s *session) start() {
 		defer s.mu.Unlock()
 		s.starting = false
 		switch {
+		case s.closed:
+			if err == nil {
+				r.kill()
+			}
 		case err != nil:
 			early := s.bound
 			s.bound, s.early = 0, nil
@@ -233,8 +253,6 @@ func (s *session) start() {
 				return
 			}
 			s.refuse(wire.RefuseCode_REFUSE_INTERNAL, err.Error())
-		case s.closed:
-			r.kill()
 		default:
 			s.runner = r
 			for _, f := range s.early {
