@@ -39,6 +39,13 @@ type Start struct {
 	// MaxOffloads, if not 0, is how many calls may be offloaded in all, for tests
 	// of functions that are called millions of times.
 	MaxOffloads int
+	// Armed, if any, are the only functions whose calls may move of those that
+	// are offered, by index, for tests that take one function after the other
+	// and compile the program once.
+	Armed []uint32
+	// Repeatable has clocks stand still but for waits, and random numbers, times
+	// and inodes be the same in every run, for tests (package wasi).
+	Repeatable bool
 	// HashMemory asks for the hash of the guest's final memory, for tests.
 	HashMemory bool
 	// Redial is how long an attempt waits for a lost link, in seconds; 0 is
