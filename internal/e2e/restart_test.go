@@ -59,11 +59,11 @@ func TestAfterAKilledCloneLaterCallsMoveAgain(t *testing.T) {
 		t.Run(at.String(), func(t *testing.T) {
 			var mu sync.Mutex
 			kill, seen := func() {}, 0
-			w := newWorld(t, func(k func()) {
+			w := newWorld(t, World{OnClone: func(k func()) {
 				mu.Lock()
 				kill = k
 				mu.Unlock()
-			})
+			}})
 			p := &testprogs.Program{Name: "rounds", Wasm: rounds, Deterministic: true}
 			local := w.Run(p, OnDevice)
 			remote := w.Run(p, Only("step"), func(o *device.Options) {
