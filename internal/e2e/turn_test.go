@@ -96,25 +96,35 @@ func (x *turn) sample() {
 
 // tally is what came of the functions that were offered.
 type tally struct {
-	offered, moved int
-	partly         int                 // moved, and some call did not
-	why            map[string][]string // functions that did not move at all, by reason
+	idle, offered, moved int
+	// stayed and partly are functions of which no call moved, and of which some
+	// did not, by reason.
+	stayed, partly map[string][]string
 }
 
+func newTally() *tally { return &tally{stayed: map[string][]string{}, partly: map[string][]string{}} }
+
 func (y *tally) add(z *tally) {
-	y.offered, y.moved, y.partly = y.offered+z.offered, y.moved+z.moved, y.partly+z.partly
-	for why, who := range z.why {
-		y.why[why] = append(y.why[why], who...)
+	y.idle, y.offered, y.moved = y.idle+z.idle, y.offered+z.offered, y.moved+z.moved
+	for _, m := range [][2]map[string][]string{{y.stayed, z.stayed}, {y.partly, z.partly}} {
+		for why, who := range m[1] {
+			m[0][why] = append(m[0][why], who...)
+		}
 	}
 }
 
 func (y *tally) String() string {
-	s := fmt.Sprintf("%d functions were offered alone, each where it is called; %d moved (%d of them not in every call)", y.offered, y.moved, y.partly)
-	for _, why := range slices.Sorted(maps.Keys(y.why)) {
-		who := y.why[why]
-		s += fmt.Sprintf("\n\t%4d did not move: %s: %s", len(who), why, strings.Join(who[:min(4, len(who))], ", "))
-		if len(who) > 4 {
-			s += ", ..."
+	s := fmt.Sprintf("%d functions were offered, each alone and where it is called; %d moved; %d are not called", y.offered, y.moved, y.idle)
+	for _, m := range []struct {
+		what string
+		all  map[string][]string
+	}{{"did not move", y.stayed}, {"moved, but some calls did not", y.partly}} {
+		for _, why := range slices.Sorted(maps.Keys(m.all)) {
+			who := m.all[why]
+			s += fmt.Sprintf("\n\t%4d %s: %s: %s", len(who), m.what, why, strings.Join(who[:min(4, len(who))], ", "))
+			if len(who) > 4 {
+				s += ", ..."
+			}
 		}
 	}
 	return s
@@ -145,8 +155,7 @@ func TestEachFunctionOffloadedInTurn(t *testing.T) {
 		}
 		programs[p.Module()] = append(programs[p.Module()], p)
 	}
-	sum := &tally{why: map[string][]string{}}
-	idle := 0
+	sum := newTally()
 	for _, module := range modules {
 		t.Run(module, func(t *testing.T) {
 			w.tb = t
@@ -155,23 +164,23 @@ func TestEachFunctionOffloadedInTurn(t *testing.T) {
 					w.tb = t
 					y := inTurn(t, w, x)
 					sum.add(y)
-					idle += x.idle
-					t.Logf("of %d functions that may move %d are not called, %d are offered in another program; called that may not move: %v\n%v",
-						len(x.offered), x.idle, x.elsewhere, x.fixed, y)
+					t.Logf("%d functions may move; %d are called here and offered in another program; called that may not move: %v\n%v",
+						len(x.offered), x.elsewhere, x.fixed, y)
 				})
 				w.tb = t
 			}
 		})
 		w.tb = t
 	}
-	t.Logf("over all programs %d functions are not called by their program; %v", idle, sum)
+	t.Logf("over all programs: %v", sum)
 }
 
 // inTurn moves one function after the other.
 func inTurn(t *testing.T, w *World, x *turn) *tally {
 	t.Helper()
 	p := &x.Program
-	y := &tally{why: map[string][]string{}}
+	y := newTally()
+	y.idle = x.idle
 	local := w.Run(p, OnDevice)
 	if same(t, p, local, w.Run(p, OnDevice)); t.Failed() {
 		t.Fatal("two local runs differ: nothing can be compared")
@@ -212,19 +221,19 @@ func (y *tally) count(t *testing.T, x *turn, f uint32, who string, all []device.
 			why = c.Reason
 		}
 	}
+	why = numbers.ReplaceAllString(why, "N")
 	switch {
+	case moved+stayed == 0:
+		t.Errorf("%s is called, and no call of it was offered", who)
+	case stayed > 0 && why == "":
+		t.Errorf("a call of %s did not move, and the report does not say why", who)
 	case moved > 0:
 		y.moved++
 		if stayed > 0 {
-			y.partly++
+			y.partly[why] = append(y.partly[why], who)
 		}
-	case stayed == 0:
-		t.Errorf("%s is called, and no call of it was offered", who)
-	case why == "":
-		t.Errorf("%s did not move, and the report does not say why", who)
 	default:
-		why = numbers.ReplaceAllString(why, "N")
-		y.why[why] = append(y.why[why], who)
+		y.stayed[why] = append(y.stayed[why], who)
 		if slices.Contains(x.heavy, f) && !x.Traps {
 			t.Errorf("%s is the program's work and did not move: %s", who, why)
 		}
