@@ -75,13 +75,13 @@ type Options struct {
 	// the clone or from it; it may hold the frame up, or drop it.
 	Net *shape.Control
 	Tap func(toClone bool, f *wire.Frame) (pass bool)
-	// HashMemory asks for Exit.Memory; MaxOffloads bounds the calls that move;
-	// Armed are the only functions that may; Repeatable makes two runs alike, if
-	// the node's Config says so too. For tests (see runner.Start).
-	HashMemory  bool
-	MaxOffloads int
-	Armed       []uint32
-	Repeatable  bool
+	// HashMemory asks for Exit.Memory; MaxOffloads and OffloadEvery bound the calls
+	// that move; Armed are the only functions that may; Repeatable makes two runs
+	// alike, if the node's Config says so too. For tests (see runner.Start).
+	HashMemory                bool
+	MaxOffloads, OffloadEvery int
+	Armed                     []uint32
+	Repeatable                bool
 	// OnEvent, if set, hears what the runner tells, as it happens.
 	OnEvent func(runner.Event)
 }
@@ -320,7 +320,7 @@ func (m *manager) start() runner.Start {
 		Engine: m.o.Engine, CacheDir: filepath.Join(m.o.Home, "compiled"),
 		StateDir: commitsDir(m.o.Home), MaxPages: m.o.MaxPages,
 		Where: m.o.Where, Offload: m.o.Offload, Only: m.o.Only, HashMemory: m.o.HashMemory, MaxOffloads: m.o.MaxOffloads,
-		Armed: m.o.Armed, Repeatable: m.o.Repeatable,
+		OffloadEvery: m.o.OffloadEvery, Armed: m.o.Armed, Repeatable: m.o.Repeatable,
 	}
 }
 

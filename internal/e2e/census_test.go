@@ -29,7 +29,7 @@ type census struct {
 	names    map[uint32]string
 
 	sys  *wasi.System // of the program that runs
-	seen map[uint32]bool
+	seen map[uint32]int
 }
 
 // newCensus compiles a module for counting.
@@ -113,15 +113,15 @@ type counter struct {
 }
 
 func (l counter) Before(context.Context, api.Module, api.FunctionDefinition, []uint64, experimental.StackIterator) {
-	l.c.seen[l.i] = true
+	l.c.seen[l.i]++
 }
 func (counter) After(context.Context, api.Module, api.FunctionDefinition, []uint64) {}
 func (counter) Abort(context.Context, api.Module, api.FunctionDefinition, error)    {}
 
-// called gives the functions that a program calls, by index.
-func (c *census) called(w *World, p *testprogs.Program) map[uint32]bool {
+// called counts the calls of each function that a program calls, by index.
+func (c *census) called(w *World, p *testprogs.Program) map[uint32]int {
 	c.t.Helper()
-	c.seen = map[uint32]bool{}
+	c.seen = map[uint32]int{}
 	scratch := w.tb.TempDir()
 	if err := fill(scratch, p.Files); err != nil {
 		c.t.Fatal(err)

@@ -22,6 +22,7 @@ type turn struct {
 	testprogs.Program
 	offered   []string // what is stubbed: all that may move
 	names     map[uint32]string
+	called    map[uint32]int // calls of each function
 	chosen    []uint32
 	heavy     []uint32
 	idle      int            // functions that may move and that it does not call
@@ -36,7 +37,7 @@ type turn struct {
 func turns(t *testing.T, w *World, programs []testprogs.Program) (all []*turn) {
 	t.Helper()
 	c := newCensus(t, programs[0].Wasm)
-	called := make([]map[uint32]bool, len(programs))
+	called := make([]map[uint32]int, len(programs))
 	callers := map[uint32]int{}
 	for i := range programs {
 		called[i] = c.called(w, &programs[i])
@@ -46,16 +47,16 @@ func turns(t *testing.T, w *World, programs []testprogs.Program) (all []*turn) {
 	}
 	dealt := map[uint32]int{}
 	for i, p := range programs {
-		x := &turn{Program: p, offered: c.movable, names: c.names, fixed: map[string]int{}}
+		x := &turn{Program: p, offered: c.movable, names: c.names, called: called[i], fixed: map[string]int{}}
 		for f, why := range c.fixed {
-			if called[i][f] {
+			if called[i][f] > 0 {
 				x.fixed[why]++
 			}
 		}
 		for _, ref := range c.movable {
 			at, _ := strconv.Atoi(ref)
 			f := uint32(at)
-			if !called[i][f] {
+			if called[i][f] == 0 {
 				x.idle++
 				continue
 			}
@@ -190,7 +191,7 @@ func inTurn(t *testing.T, w *World, x *turn) *tally {
 		who := fmt.Sprintf("%s (%d)", x.names[f], f)
 		ok := t.Run(strconv.Itoa(int(f)), func(t *testing.T) {
 			w.tb = t
-			remote := w.Run(p, InTurn(f, x.offered))
+			remote := w.Run(p, InTurn(f, x.offered, x.called[f]))
 			if same(t, p, local, remote); t.Failed() {
 				t.Errorf("with %s moved; calls: %s", who, calls(remote.Report.Calls))
 			}

@@ -133,16 +133,19 @@ func OnClone(o *device.Options) { o.Where = device.WhereClone }
 // calls: a comparator is called millions of times.
 func Only(functions ...string) Setup {
 	return func(o *device.Options) {
-		o.Where, o.Only, o.MaxOffloads = device.WhereClone, functions, 50
+		o.Where, o.Only, o.MaxOffloads = device.WhereClone, functions, maxMoves
 	}
 }
 
-// InTurn offers many functions and moves calls of one of them. All such runs of
-// a program share compiled code.
-func InTurn(f uint32, offered []string) Setup {
+// maxMoves is how many calls move in such a run.
+const maxMoves = 50
+
+// InTurn offers many functions and moves calls of one of them, spread over the
+// run if it has so many calls. All such runs of a program share compiled code.
+func InTurn(f uint32, offered []string, calls int) Setup {
 	return func(o *device.Options) {
 		Only(offered...)(o)
-		o.Armed = []uint32{f}
+		o.Armed, o.OffloadEvery = []uint32{f}, calls/maxMoves
 	}
 }
 

@@ -38,6 +38,7 @@ type deviceRun struct {
 	last      bool   // nothing runs after it
 	unarmed   []bool // candidates whose calls never move, by K; nil: none
 	offloads  int    // calls that were to move
+	asked     int    // calls of armed stubs, where OffloadEvery counts them
 	outermost bool   // no stub has been entered since it was called
 
 	watch []watched // calls that run here and whose exit is reported

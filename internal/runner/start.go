@@ -36,9 +36,10 @@ type Start struct {
 	Only    []string // if any: offer exactly these functions
 	// Constants are the values of globals that the module imports (clone role).
 	Constants []Constant
-	// MaxOffloads, if not 0, is how many calls may be offloaded in all, for tests
+	// MaxOffloads, if not 0, is how many calls may be offloaded in all, and
+	// OffloadEvery, if not 0, lets the first of each so many calls move, for tests
 	// of functions that are called millions of times.
-	MaxOffloads int
+	MaxOffloads, OffloadEvery int
 	// Armed, if any, are the only functions whose calls may move of those that
 	// are offered, by index, for tests that take one function after the other
 	// and compile the program once.

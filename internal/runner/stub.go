@@ -62,6 +62,11 @@ func (r *deviceRun) entered(k int, args, results []uint64) rewrite.Status {
 	if most := r.start.MaxOffloads; most > 0 && r.offloads == most {
 		return rewrite.Local
 	}
+	if n := r.start.OffloadEvery; n > 1 {
+		if r.asked++; r.asked%n != 1 {
+			return rewrite.Local
+		}
+	}
 	c := &r.g.out.Candidates[k]
 	if s := r.g.space; s != nil {
 		s.Park()
