@@ -13,11 +13,10 @@ test:
 ci:
 	bash .ci/run
 
-# Long suites: run before resolving an issue that they concern.
+# Long suites: run before resolving an issue that they concern. The script takes
+# parts of them by name.
 nightly:
-	CLONECLOUD_NIGHTLY=1 go test -timeout 120m -shuffle=on ./...
-	go test -race -count=3 -shuffle=on -timeout 60m ./internal/...
-	FUZZTIME=10m bash scripts/fuzz.sh
+	bash scripts/nightly.sh
 
 fuzz:
 	FUZZTIME=$${FUZZTIME:-10s} bash scripts/fuzz.sh

@@ -77,9 +77,13 @@ type Options struct {
 	// the clone or from it; it may hold the frame up, or drop it.
 	Net *shape.Control
 	Tap func(toClone bool, f *wire.Frame) (pass bool)
-	// HashMemory asks for Exit.Memory; MaxOffloads bounds the calls that move.
-	HashMemory  bool
-	MaxOffloads int
+	// HashMemory asks for Exit.Memory; MaxOffloads and OffloadEvery bound the calls
+	// that move; Armed are the only functions that may; Repeatable makes two runs
+	// alike, if the node's Config says so too. For tests (see runner.Start).
+	HashMemory                bool
+	MaxOffloads, OffloadEvery int
+	Armed                     []uint32
+	Repeatable                bool
 	// Hold stops the runner inside a commit, for tests.
 	Hold *runner.Hold
 	// OnEvent, if set, hears what the runner tells, as it happens.
@@ -331,7 +335,8 @@ func (m *manager) start() runner.Start {
 		Engine: m.o.Engine, CacheDir: filepath.Join(m.o.Home, "compiled"),
 		StateDir: commitsDir(m.o.Home), MaxPages: m.o.MaxPages,
 		Where: m.o.Where, Offload: m.o.Offload, Only: m.o.Only, HashMemory: m.o.HashMemory, MaxOffloads: m.o.MaxOffloads,
-		Hold: m.o.Hold,
+		Hold:         m.o.Hold,
+		OffloadEvery: m.o.OffloadEvery, Armed: m.o.Armed, Repeatable: m.o.Repeatable,
 	}
 }
 

@@ -61,11 +61,11 @@ func strikeInCommit(t *testing.T, p *testprogs.Program, at stage.Point, what fau
 	t.Helper()
 	var mu sync.Mutex
 	kill, killed := func() {}, false
-	w := newWorld(t, func(k func()) {
+	w := newWorld(t, World{OnClone: func(k func()) {
 		mu.Lock()
 		defer mu.Unlock()
 		kill = k
-	})
+	}})
 	net, err := shape.New(shape.Profile{Name: "test", OneWay: time.Millisecond, Up: 40_000_000, Down: 40_000_000}, 1)
 	if err != nil {
 		t.Fatal(err)

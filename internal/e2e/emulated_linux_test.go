@@ -51,7 +51,7 @@ func TestAnArm64DeviceAndAnotherArchitecturesCloneAgree(t *testing.T) {
 		t.Skip("builds and emulates another architecture")
 	}
 	command := arm64Runner(t)
-	w, here := NewWorld(t), NewWorld(t)
+	w, here := NewRepeatableWorld(t), NewRepeatableWorld(t)
 	w.DeviceRunner = command
 	// One program of each toolchain and kind; nightly takes all.
 	some := map[string]bool{

@@ -120,11 +120,11 @@ func strike(t *testing.T, p *testprogs.Program, at point, what fault) (out *Outc
 	t.Helper()
 	var mu sync.Mutex
 	kill := func() {}
-	w := newWorld(t, func(k func()) {
+	w := newWorld(t, World{OnClone: func(k func()) {
 		mu.Lock()
 		kill = k
 		mu.Unlock()
-	})
+	}})
 	net, err := shape.New(shape.Profile{Name: "test", OneWay: time.Millisecond, Up: 40_000_000, Down: 40_000_000}, 1)
 	if err != nil {
 		t.Fatal(err)

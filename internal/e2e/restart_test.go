@@ -60,11 +60,11 @@ func TestAfterAKilledCloneLaterCallsMoveAgain(t *testing.T) {
 		t.Run(at.String(), func(t *testing.T) {
 			var mu sync.Mutex
 			kill, seen := func() {}, 0
-			w := newWorld(t, func(k func()) {
+			w := newWorld(t, World{OnClone: func(k func()) {
 				mu.Lock()
 				kill = k
 				mu.Unlock()
-			})
+			}})
 			p := &testprogs.Program{Name: "rounds", Wasm: rounds, Deterministic: true}
 			local := w.Run(p, OnDevice)
 			remote := w.Run(p, Only("step"), func(o *device.Options) {
@@ -97,9 +97,9 @@ func TestAClonesRunnerKilledBeforeItsFirstCallHoldsNobodyUp(t *testing.T) {
 		t.Run((after * time.Millisecond).String(), func(t *testing.T) {
 			t.Parallel()
 			var once sync.Once
-			w := newWorld(t, func(kill func()) {
+			w := newWorld(t, World{OnClone: func(kill func()) {
 				once.Do(func() { time.AfterFunc(after*time.Millisecond, kill) })
-			})
+			}})
 			remote := w.Run(p, Only("step"), func(o *device.Options) { o.TimeLimit = 50 * time.Second })
 			same(t, p, local, remote)
 			if c := remote.Report.Totals; c.CallsClone < 8 {

@@ -32,17 +32,29 @@ type World struct {
 	NodeRunner, DeviceRunner []string
 	// OnClone hears of every runner of the node, before Start.
 	OnClone func(kill func())
+	// Repeatable makes a program leave the same memory in every run, whatever
+	// of it runs where: set by NewRepeatableWorld.
+	Repeatable bool
 }
 
 // NewWorld starts a clone and pairs a device with it.
 func NewWorld(tb testing.TB) *World {
 	tb.Helper()
-	return newWorld(tb, nil)
+	return newWorld(tb, World{})
 }
 
-func newWorld(tb testing.TB, onClone func(kill func())) *World {
+// NewRepeatableWorld is NewWorld with clocks that stand still but for waits, with
+// the same random numbers in every run, and with files' times and inodes hidden.
+func NewRepeatableWorld(tb testing.TB) *World {
 	tb.Helper()
-	w := &World{tb: tb, OnClone: onClone, Home: filepath.Join(tb.TempDir(), "device"), Data: filepath.Join(tb.TempDir(), "node"), addr: "127.0.0.1:0"}
+	return newWorld(tb, World{Repeatable: true})
+}
+
+func newWorld(tb testing.TB, like World) *World {
+	tb.Helper()
+	w := &like
+	w.tb, w.addr = tb, "127.0.0.1:0"
+	w.Home, w.Data = filepath.Join(tb.TempDir(), "device"), filepath.Join(tb.TempDir(), "node")
 	var err error
 	if w.own, err = identity.LoadOrCreate(w.Data); err != nil {
 		tb.Fatal(err)
@@ -79,7 +91,7 @@ func (w *World) Start() {
 		w.tb.Fatal(err)
 	}
 	w.addr = l.Addr().String()
-	n := node.New(node.Config{Listener: l, Data: w.Data, Software: "test", Runner: w.NodeRunner, OnClone: w.OnClone})
+	n := node.New(node.Config{Listener: l, Data: w.Data, Software: "test", Runner: w.NodeRunner, OnClone: w.OnClone, Repeatable: w.Repeatable})
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
@@ -108,6 +120,7 @@ type Outcome struct {
 	Files          map[string]string // of the scratch folder, by path
 	Report         device.Report
 	Ready          *runner.Ready
+	Repeatable     bool // World.Repeatable
 }
 
 // Setup changes a run's options.
@@ -120,7 +133,19 @@ func OnClone(o *device.Options) { o.Where = device.WhereClone }
 // calls: a comparator is called millions of times.
 func Only(functions ...string) Setup {
 	return func(o *device.Options) {
-		o.Where, o.Only, o.MaxOffloads = device.WhereClone, functions, 50
+		o.Where, o.Only, o.MaxOffloads = device.WhereClone, functions, maxMoves
+	}
+}
+
+// maxMoves is how many calls move in such a run.
+const maxMoves = 50
+
+// InTurn offers many functions and moves calls of one of them, spread over the
+// run if it has so many calls. All such runs of a program share compiled code.
+func InTurn(f uint32, offered []string, calls int) Setup {
+	return func(o *device.Options) {
+		Only(offered...)(o)
+		o.Armed, o.OffloadEvery = []uint32{f}, calls/maxMoves
 	}
 }
 
@@ -154,7 +179,7 @@ func (w *World) TryRun(ctx context.Context, p *testprogs.Program, setups ...Setu
 		Args: append([]string{p.Module()}, p.Args...), Env: p.Env,
 		Dirs:  []runner.Dir{{Host: scratch, Guest: "/"}},
 		Stdin: io.in, Stdout: io.out, Stderr: io.err, HashMemory: true, Runner: w.DeviceRunner,
-		TimeLimit: 2 * time.Minute,
+		TimeLimit: 2 * time.Minute, Repeatable: w.Repeatable,
 	}
 	for _, s := range setups {
 		s(&o)
@@ -165,7 +190,7 @@ func (w *World) TryRun(ctx context.Context, p *testprogs.Program, setups ...Setu
 	}
 	return &Outcome{
 		Stdout: io.text(io.out), Stderr: io.text(io.err), Exit: res.Exit, Files: tree(w.tb, scratch),
-		Report: res.Report, Ready: res.Ready,
+		Report: res.Report, Ready: res.Ready, Repeatable: w.Repeatable,
 	}, nil
 }
 

@@ -70,6 +70,7 @@ func (n *Node) startClone(s *session) (_ *clone, err error) {
 	start := runner.Start{
 		Role: runner.RoleClone, Run: s.key.run, Engine: n.conf.Engine,
 		CacheDir: filepath.Join(n.deviceDir(s.key.device), "compiled"), MaxPages: pages,
+		Repeatable: n.conf.Repeatable,
 	}
 	if err := runner.WriteStart(p.Conn(), start, module); err != nil {
 		_ = p.Kill()

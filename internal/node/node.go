@@ -44,6 +44,8 @@ type Config struct {
 	Runner []string
 	// OnClone, if set, hears of every runner and how to kill it, for tests.
 	OnClone func(kill func())
+	// Repeatable makes two runs alike, for tests (runner.Start).
+	Repeatable bool
 	// MaxPages bounds a guest's memory, in 64 KiB pages.
 	MaxPages uint32
 	// CallLimit ends a call that runs longer; 0: an hour. The device then runs it.

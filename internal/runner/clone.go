@@ -29,6 +29,7 @@ type cloneRun struct {
 	g         *guest
 	conf      guestConfig
 	constants []Constant
+	repeat    bool         // Start.Repeatable
 	r         *wire.Reader // of the guest's goroutine
 	w         *wire.Writer
 	epoch     time.Time
@@ -84,7 +85,8 @@ func runClone(rw io.Reader, w *wire.Writer, start Start, module []byte) error {
 
 func newClone(from io.Reader, w *wire.Writer, start Start) *cloneRun {
 	return &cloneRun{
-		r: wire.NewReader(from, wire.ReaderConfig{}), w: w, epoch: time.Now(), rest: func() {}, constants: start.Constants,
+		r: wire.NewReader(from, wire.ReaderConfig{}), w: w, epoch: time.Now(), rest: func() {},
+		constants: start.Constants, repeat: start.Repeatable,
 		machine: offload.NewClone(start.Run),
 	}
 }

@@ -24,8 +24,12 @@ func (r *cloneRun) openWASI(c *wire.Call) error {
 		Realtime: c.RealNanos, Monotonic: c.MonoNanos,
 	}
 	copy(conf.Seed[:], c.Seed)
+	if r.repeat {
+		var slept int64
+		conf.Elapsed, conf.Sleep = func() int64 { return slept }, func(ns int64) { slept += ns }
+	}
 	r.attempt = attempt{site: site.New(conf)}
-	sys, err := wasi.New(wasi.Config{Host: r.attempt.site})
+	sys, err := wasi.New(wasi.Config{Host: r.attempt.site, Repeatable: r.repeat})
 	if err != nil {
 		return err
 	}

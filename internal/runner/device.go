@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -35,7 +36,9 @@ type deviceRun struct {
 
 	entry     string // the export that runs now
 	last      bool   // nothing runs after it
+	unarmed   []bool // candidates whose calls never move, by K; nil: none
 	offloads  int    // calls that were to move
+	asked     int    // calls of armed stubs, where OffloadEvery counts them
 	outermost bool   // no stub has been entered since it was called
 
 	watch []watched // calls that run here and whose exit is reported
@@ -184,16 +187,34 @@ func (r *deviceRun) arm() error {
 			return fmt.Errorf("note image 0: %w", err)
 		}
 	}
-	for _, name := range r.g.out.Masks {
+	masks := r.armMasks()
+	for i, name := range r.g.out.Masks {
 		m, ok := r.g.inst.Global(name)
 		if !ok {
 			return fmt.Errorf("rewritten module does not export its arm mask %s", name)
 		}
-		if err := m.Set(^uint64(0)); err != nil {
+		if err := m.Set(masks[i]); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// armMasks gives the bits of all stubs, or of those that are to ask. A bit may
+// be shared, so that some ask in vain.
+func (r *deviceRun) armMasks() []uint64 {
+	masks := make([]uint64, len(r.g.out.Masks))
+	if len(r.start.Armed) > 0 {
+		r.unarmed = make([]bool, len(r.g.out.Candidates))
+	}
+	for k, c := range r.g.out.Candidates {
+		if r.unarmed != nil && !slices.Contains(r.start.Armed, c.Index) {
+			r.unarmed[k] = true
+			continue
+		}
+		masks[c.Mask] |= 1 << c.Bit
+	}
+	return masks
 }
 
 // awaitLink waits until the clone is ready for calls. The manager ends this
@@ -287,6 +308,9 @@ func programEntry(in engine.Instance) (string, error) {
 // openWASI opens what the guest may see.
 func (r *deviceRun) openWASI() error {
 	r.local = wasi.NewLocal(os.Stdin, os.Stdout, os.Stderr)
+	if r.start.Repeatable {
+		r.local.StandStill()
+	}
 	var preopens []wasi.Preopen
 	for _, d := range r.start.Dirs {
 		h, err := r.local.AddFolder(d.Host, d.ReadOnly)
@@ -296,7 +320,7 @@ func (r *deviceRun) openWASI() error {
 		preopens = append(preopens, wasi.Preopen{GuestPath: d.Guest, Handle: h, ReadOnly: d.ReadOnly})
 	}
 	sys, err := wasi.New(wasi.Config{
-		Args: r.start.Args, Env: r.start.Env, Host: r.local, Preopens: preopens,
+		Args: r.start.Args, Env: r.start.Env, Host: r.local, Preopens: preopens, Repeatable: r.start.Repeatable,
 		Stdin: streamType(os.Stdin), Stdout: streamType(os.Stdout), Stderr: streamType(os.Stderr),
 	})
 	if err != nil {

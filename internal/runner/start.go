@@ -36,9 +36,17 @@ type Start struct {
 	Only    []string // if any: offer exactly these functions
 	// Constants are the values of globals that the module imports (clone role).
 	Constants []Constant
-	// MaxOffloads, if not 0, is how many calls may be offloaded in all, for tests
+	// MaxOffloads, if not 0, is how many calls may be offloaded in all, and
+	// OffloadEvery, if not 0, lets the first of each so many calls move, for tests
 	// of functions that are called millions of times.
-	MaxOffloads int
+	MaxOffloads, OffloadEvery int
+	// Armed, if any, are the only functions whose calls may move of those that
+	// are offered, by index, for tests that take one function after the other
+	// and compile the program once.
+	Armed []uint32
+	// Repeatable has clocks stand still but for waits, and random numbers, times
+	// and inodes be the same in every run, for tests (package wasi).
+	Repeatable bool
 	// HashMemory asks for the hash of the guest's final memory, for tests.
 	HashMemory bool
 	// Hold stops the runner inside a commit, for tests.

@@ -56,8 +56,16 @@ func (r *deviceRun) entered(k int, args, results []uint64) rewrite.Status {
 	if r.rerun != nil || r.doomed > 0 || k >= len(r.g.out.Candidates) {
 		return rewrite.Local // bound to a log, about to trap, or not one of ours
 	}
+	if r.unarmed != nil && r.unarmed[k] {
+		return rewrite.Local
+	}
 	if most := r.start.MaxOffloads; most > 0 && r.offloads == most {
 		return rewrite.Local
+	}
+	if n := r.start.OffloadEvery; n > 1 {
+		if r.asked++; r.asked%n != 1 {
+			return rewrite.Local
+		}
 	}
 	c := &r.g.out.Candidates[k]
 	if s := r.g.space; s != nil {

@@ -48,8 +48,9 @@ type Program struct {
 	Stdout string
 	// Deterministic is set if a run sees no clock, random number, or time of a
 	// file, so that the final memory too is the same each time. The others'
-	// output is as fixed, but their memory only where those are: every Go
-	// program reads the clock and random numbers when it starts.
+	// output is as fixed, but their memory only where those are (runner.Start's
+	// Repeatable): every Go program reads the clock and random numbers when it
+	// starts.
 	Deterministic bool
 	// Heavy names functions worth offloading, as in the module's name section,
 	// each with a scalar signature.

@@ -33,7 +33,7 @@ func (s *System) fdReaddir(c *call) Errno {
 		ent := &d.Listing[i]
 		var head [direntSize]byte
 		le.PutUint64(head[:], i+1)
-		le.PutUint64(head[8:], ent.Ino)
+		le.PutUint64(head[8:], s.shownInode(ent.Ino))
 		le.PutUint32(head[16:], uint32(len(ent.Name)))
 		head[20] = byte(ent.Type)
 		n += copy(buf[n:], head[:])

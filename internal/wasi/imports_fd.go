@@ -154,7 +154,7 @@ func (s *System) fdFilestatGet(c *call) Errno {
 	}
 	st, e := s.host.Stat(d.Handle)
 	if e == ErrnoSuccess {
-		st.put(b)
+		s.shown(&st).put(b)
 	}
 	return e
 }

@@ -46,7 +46,7 @@ func (s *System) pathFilestatGet(c *call) Errno {
 	if p.slash && st.Type != FiletypeDirectory {
 		return ErrnoNotdir
 	}
-	st.put(b)
+	s.shown(&st).put(b)
 	return ErrnoSuccess
 }
 

@@ -83,7 +83,11 @@ func (s *System) randomGet(c *call) Errno {
 	if c.begin(Random) {
 		return c.errno
 	}
-	s.host.Random(buf)
+	if s.repeatable {
+		repeatableRandom(buf, uint32(c.stack[0]))
+	} else {
+		s.host.Random(buf)
+	}
 	c.n = len(buf)
 	return ErrnoSuccess
 }

@@ -30,6 +30,7 @@ type Local struct {
 	monoBase int64 // the monotonic clock when it started
 	realLast int64 // no clock answers less than it has
 	monoLast int64
+	still    bool // clocks move only by waits, which take no time
 
 	seeded *rand.ChaCha8 // nil: the system's randomness
 }
@@ -232,14 +233,39 @@ func (l *Local) NotBefore(realtime, monotonic int64) {
 	l.monoBase += max(0, monotonic-l.monotonic())
 }
 
-func (l *Local) monotonic() int64 { return l.monoBase + int64(time.Since(l.started)) }
+// StandStill makes the clocks stand, but for waits on clocks alone: these take
+// no time, and the clocks show that it has passed. For repeatable runs.
+func (l *Local) StandStill() { l.still = true }
+
+func (l *Local) monotonic() int64 {
+	if l.still {
+		return l.monoBase
+	}
+	return l.monoBase + int64(time.Since(l.started))
+}
+
+func (l *Local) realtime() int64 {
+	if l.still {
+		return standingTime + l.monoBase
+	}
+	return time.Now().UnixNano()
+}
+
+// sleep waits for some nanoseconds.
+func (l *Local) sleep(ns int64) {
+	if l.still {
+		l.monoBase += ns
+		return
+	}
+	time.Sleep(time.Duration(ns))
+}
 
 // Now returns a clock's value. The two processor clocks count as the
 // monotonic one: what they are used for is to tell how long something took.
 func (l *Local) Now(clock ClockID) (int64, Errno) {
 	switch clock {
 	case ClockRealtime:
-		l.realLast = max(l.realLast, time.Now().UnixNano())
+		l.realLast = max(l.realLast, l.realtime())
 		return l.realLast, ErrnoSuccess
 	case ClockMonotonic, ClockProcessCPU, ClockThreadCPU:
 		l.monoLast = max(l.monoLast, l.monotonic())

@@ -125,7 +125,7 @@ func (l *Local) Wait(read, write []Handle, deadline int64) Errno {
 		if left < 0 {
 			return ErrnoInval // for ever, for nothing
 		}
-		time.Sleep(left)
+		l.sleep(int64(left))
 		return ErrnoSuccess
 	}
 	return ErrnoOf(waitReady(rs, ws, left))

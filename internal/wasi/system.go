@@ -65,6 +65,10 @@ type Config struct {
 
 	Preopens []Preopen
 	Sockets  []Socket
+
+	// Repeatable gives the guest the same random numbers, and hides times and
+	// inodes of files, each time it is run; see repeatable.go.
+	Repeatable bool
 }
 
 // System answers one guest's imports. It is used by one goroutine, the
@@ -77,6 +81,8 @@ type System struct {
 	track     Tracker // the tap, when it wants to know what changed
 	c         call    // the import in progress, kept to be reused
 	gather    []byte  // joins the parts of one output write
+
+	repeatable bool
 }
 
 // New makes a System with a fresh descriptor table.
@@ -84,7 +90,7 @@ func New(cfg Config) (*System, error) {
 	if cfg.Host == nil {
 		return nil, errors.New("wasi: new system: no host")
 	}
-	s := &System{host: cfg.Host}
+	s := &System{host: cfg.Host, repeatable: cfg.Repeatable}
 	st := State{Args: cfg.Args, Env: cfg.Env, Descs: make(map[uint32]Desc)}
 	for i, t := range []Filetype{cfg.Stdin, cfg.Stdout, cfg.Stderr} {
 		right := RightFdWrite

@@ -48,8 +48,10 @@ type Config struct {
 	Limits              Limits
 
 	// Elapsed returns the nanoseconds since the Call was applied; nil: from
-	// now on, by the machine's monotonic clock.
+	// now on, by the machine's monotonic clock. Sleep waits for some
+	// nanoseconds of it; nil: by that clock.
 	Elapsed func() int64
+	Sleep   func(ns int64)
 }
 
 // Site is the Host of one attempt. Its Host methods, SetEntry and Finish are
@@ -88,6 +90,9 @@ func New(cfg Config) *Site {
 	if cfg.Elapsed == nil {
 		start := time.Now()
 		cfg.Elapsed = func() int64 { return int64(time.Since(start)) }
+	}
+	if cfg.Sleep == nil {
+		cfg.Sleep = func(ns int64) { time.Sleep(time.Duration(ns)) }
 	}
 	s := &Site{cfg: cfg, rng: rand.NewChaCha8(cfg.Seed), handles: map[wasi.Handle]*file{}, next: wasi.SiteHandle + 1}
 	s.log.limit = cfg.Limits.Overlay

@@ -2,7 +2,6 @@ package site
 
 import (
 	"math"
-	"time"
 
 	"github.com/clonecloud/clonecloud/internal/wasi"
 )
@@ -122,7 +121,7 @@ func (s *Site) Wait(read, write []wasi.Handle, deadline int64) wasi.Errno {
 		if timeout < 0 {
 			return wasi.ErrnoInval // for ever, for nothing
 		}
-		time.Sleep(time.Duration(timeout))
+		s.cfg.Sleep(timeout)
 		return wasi.ErrnoSuccess
 	}
 	return s.ask(Request{Op: OpWait, ReadSet: read, WriteSet: write, Timeout: timeout}).Errno
