@@ -14,9 +14,11 @@ import (
 	"time"
 
 	"github.com/tetratelabs/wazero"
+	"github.com/tetratelabs/wazero/experimental"
 	"github.com/tetratelabs/wazero/imports/wasi_snapshot_preview1"
 
 	"github.com/clonecloud/clonecloud/internal/callgraph"
+	"github.com/clonecloud/clonecloud/internal/measure"
 	"github.com/clonecloud/clonecloud/internal/rewrite"
 	"github.com/clonecloud/clonecloud/internal/wasmbin"
 )
@@ -85,7 +87,7 @@ func newRunner(tb testing.TB, bin []byte, out *rewrite.Output) *runner {
 		bin = out.Module
 	}
 	var err error
-	if x.mod, err = x.r.CompileModule(ctx, bin); err != nil {
+	if x.mod, err = x.r.CompileModule(experimental.WithCompilationWorkers(ctx, runtime.GOMAXPROCS(0)), bin); err != nil {
 		tb.Fatal(err)
 	}
 	return x
@@ -111,9 +113,9 @@ func (x *runner) run(tb testing.TB) (time.Duration, string) {
 	defer runtime.UnlockOSThread()
 	entry := m.ExportedFunction("_start")
 	before := x.count.sofar()
-	start := cpuTime()
+	start := measure.ThreadTime()
 	_, err = entry.Call(x.ctx)
-	used := cpuTime() - start
+	used := measure.ThreadTime() - start
 	x.counted = x.count.sofar() - before
 	if err != nil && !exitedWith0(err) {
 		tb.Fatal(err)

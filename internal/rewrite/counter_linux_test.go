@@ -7,6 +7,8 @@ import (
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/clonecloud/clonecloud/internal/measure"
 )
 
 // counter counts an event of the thread that opened it, in user mode. A virtual
@@ -69,7 +71,7 @@ func TestCounterRisesWithWork(t *testing.T) {
 	defer c.close()
 	last := uint64(0)
 	for range 3 {
-		for began := cpuTime(); cpuTime()-began < 1_000_000; {
+		for began := measure.ThreadTime(); measure.ThreadTime()-began < 1_000_000; {
 		}
 		n, err := c.read()
 		if err != nil {

@@ -16,6 +16,7 @@ import (
 	"github.com/tetratelabs/wazero/experimental"
 
 	"github.com/clonecloud/clonecloud/internal/callgraph"
+	"github.com/clonecloud/clonecloud/internal/measure"
 	"github.com/clonecloud/clonecloud/internal/rewrite"
 )
 
@@ -73,10 +74,10 @@ func BenchmarkIdle(b *testing.B) {
 			for b.Loop() {
 				c := compareIdle(b, p)
 				table = append(table, c)
-				r := geometric(c.stubs)
-				b.ReportMetric(r.mid, "ratio")
-				b.ReportMetric(r.low, "ratio-low")
-				b.ReportMetric(r.high, "ratio-high")
+				r := measure.GeometricMean(c.stubs)
+				b.ReportMetric(r.Mid, "ratio")
+				b.ReportMetric(r.Low, "ratio-low")
+				b.ReportMetric(r.High, "ratio-high")
 				b.ReportMetric(float64(c.calls), "stub-calls")
 			}
 			b.ReportMetric(0, "ns/op")
@@ -90,12 +91,12 @@ func printIdle(table []comparison) {
 	for _, c := range table {
 		instructions := "-"
 		if len(c.instructions) > 0 {
-			instructions = fmt.Sprintf("%.5f", geometric(c.instructions).mid)
+			instructions = fmt.Sprintf("%.5f", measure.GeometricMean(c.instructions).Mid)
 		}
 		const stubSeconds = 3e-9
-		r := geometric(c.stubs)
-		fmt.Printf("%-16s %-22v %-22v %9.3f %8s %10d %9.4f %12s  %s\n", c.name, r, geometric(c.null), c.seconds,
-			c.changed, c.calls, 100*stubSeconds*float64(c.calls)/c.seconds, instructions, r.verdict(idleGoal))
+		r := measure.GeometricMean(c.stubs)
+		fmt.Printf("%-16s %-22v %-22v %9.3f %8s %10d %9.4f %12s  %s\n", c.name, r, measure.GeometricMean(c.null), c.seconds,
+			c.changed, c.calls, 100*stubSeconds*float64(c.calls)/c.seconds, instructions, r.Verdict(idleGoal))
 	}
 }
 
