@@ -42,13 +42,12 @@ const (
 
 // comparison collects one program's ratios, one for each placement.
 type comparison struct {
-	name             string
-	stubs, null      []float64
-	instructions     []float64 // ratios, none without counters
-	seconds          float64   // the original's CPU time, the least
-	calls            int       // of stubs in one run
-	changed          string    // functions that are compiled to other code
-	chosen, exported int
+	name         string
+	stubs, null  []float64
+	instructions []float64 // ratios, none without counters
+	seconds      float64   // the original's CPU time, the least
+	calls        int       // of stubs in one run
+	changed      string    // functions that are compiled to other code
 }
 
 // BenchmarkIdle gives, for every program, the CPU time of the default candidate
@@ -60,7 +59,8 @@ type comparison struct {
 // for both, of lengths drawn for each. They run in turns, there and back
 // (CLONECLOUD_ROUNDS times, 1), on the same memory; a placement gives the ratio
 // of the least times, and the placements an interval. The column "null" has the
-// original for both, and the same things done to it.
+// original for both, and the same things done to it; "one place" is the range of
+// its single placements, which is what a comparison of two compilations may say.
 //
 // Columns that the machine's noise does not touch: in how many functions the
 // compiled code differs at all (0: nothing can cost but the stubs themselves),
@@ -87,7 +87,7 @@ func BenchmarkIdle(b *testing.B) {
 }
 
 func printIdle(table []comparison) {
-	fmt.Printf("\n%-16s %-22s %-22s %9s %8s %10s %9s %12s  %s\n", "program", "ratio [95 %]", "null [95 %]", "seconds", "changed", "stub calls", "stubs, %", "instructions", "verdict")
+	fmt.Printf("\n%-16s %-22s %-22s %-12s %9s %8s %10s %9s %12s  %s\n", "program", "ratio [95 %]", "null [95 %]", "one place", "seconds", "changed", "stub calls", "stubs, %", "instructions", "verdict")
 	for _, c := range table {
 		instructions := "-"
 		if len(c.instructions) > 0 {
@@ -95,8 +95,8 @@ func printIdle(table []comparison) {
 		}
 		const stubSeconds = 3e-9
 		r := measure.GeometricMean(c.stubs)
-		fmt.Printf("%-16s %-22v %-22v %9.3f %8s %10d %9.4f %12s  %s\n", c.name, r, measure.GeometricMean(c.null), c.seconds,
-			c.changed, c.calls, 100*stubSeconds*float64(c.calls)/c.seconds, instructions, r.Verdict(idleGoal))
+		fmt.Printf("%-16s %-22v %-22v %.3f-%.3f  %9.3f %8s %10d %9.4f %12s  %s\n", c.name, r, measure.GeometricMean(c.null),
+			slices.Min(c.null), slices.Max(c.null), c.seconds, c.changed, c.calls, 100*stubSeconds*float64(c.calls)/c.seconds, instructions, r.Verdict(idleGoal))
 	}
 }
 

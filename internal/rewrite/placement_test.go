@@ -20,8 +20,10 @@ import (
 // Berger's Stabilizer (ASPLOS 2013), by code that is never executed.
 
 const (
-	// paddedSites is how many functions get such code, the first always.
-	paddedSites = 8
+	// paddedShare is one in how many functions gets such code, so that functions
+	// move against each other too; the first always does, and at least fewestSites.
+	paddedShare = 10
+	fewestSites = 8
 	// mostPadding is the most stores in one site, some 12 bytes of code each:
 	// most of a page.
 	mostPadding = 300
@@ -76,7 +78,7 @@ func unreached(n int) []byte {
 // padSites draws the functions to pad: the first, and others.
 func padSites(m *wasmbin.Module, r *rand.Rand) []uint32 {
 	sites := []uint32{m.ImportedFuncs}
-	for len(sites) < min(paddedSites, len(m.Bodies)) {
+	for len(sites) < min(max(fewestSites, len(m.Bodies)/paddedShare), len(m.Bodies)) {
 		if i := m.ImportedFuncs + uint32(r.IntN(len(m.Bodies))); !slices.Contains(sites, i) {
 			sites = append(sites, i)
 		}
