@@ -24,12 +24,20 @@ import (
 // ratio of the original's CPU time.
 const idleGoal = 1.03
 
-// placements is how many places in memory each program is measured at.
-func placements() int {
+// Placements of one program: at least fewest, then as many as fit into its time.
+const (
+	fewestPlacements = 12
+	mostPlacements   = 64
+	programSeconds   = 30
+)
+
+// placements is how many places in memory a program is measured at, given what
+// one takes. Ratios have no say in it, which would bias them.
+func placements(one time.Duration) int {
 	if n, err := strconv.Atoi(os.Getenv("CLONECLOUD_PLACEMENTS")); err == nil && n > 0 {
 		return n
 	}
-	return 12
+	return min(max(fewestPlacements, int(programSeconds/one.Seconds())), mostPlacements)
 }
 
 // The forms of a program that are compared.
@@ -54,13 +62,14 @@ type comparison struct {
 // set with nothing armed as a ratio of the original's.
 //
 // One compilation of each form would compare the addresses that their code got.
-// So both are compiled anew for each of CLONECLOUD_PLACEMENTS placements (12), with
-// code of random length that never runs in a few functions: the same functions
-// for both, of lengths drawn for each. They run in turns, there and back
-// (CLONECLOUD_ROUNDS times, 1), on the same memory; a placement gives the ratio
-// of the least times, and the placements an interval. The column "null" has the
-// original for both, and the same things done to it; "one place" is the range of
-// its single placements, which is what a comparison of two compilations may say.
+// So both are compiled anew for each of CLONECLOUD_PLACEMENTS placements (12 to 64,
+// for half a minute), with code of random length that never runs in a few
+// functions: the same functions for both, of lengths drawn for each. They run in
+// turns, there and back (CLONECLOUD_ROUNDS times, 1), on the same memory; a
+// placement gives the ratio of the least times, and the placements an interval.
+// The column "null" has the original for both, and the same things done to it;
+// "one place" is the range of its single placements, which is what a comparison
+// of two compilations may say.
 //
 // Columns that the machine's noise does not touch: in how many functions the
 // compiled code differs at all (0: nothing can cost but the stubs themselves),
@@ -87,7 +96,7 @@ func BenchmarkIdle(b *testing.B) {
 }
 
 func printIdle(table []comparison) {
-	fmt.Printf("\n%-16s %-22s %-22s %-12s %9s %8s %10s %9s %12s  %s\n", "program", "ratio [95 %]", "null [95 %]", "one place", "seconds", "changed", "stub calls", "stubs, %", "instructions", "verdict")
+	fmt.Printf("\n%-16s %-22s %-22s %-12s %9s %6s %8s %10s %9s %12s  %s\n", "program", "ratio [95 %]", "null [95 %]", "one place", "seconds", "places", "changed", "stub calls", "stubs, %", "instructions", "verdict")
 	for _, c := range table {
 		instructions := "-"
 		if len(c.instructions) > 0 {
@@ -95,8 +104,8 @@ func printIdle(table []comparison) {
 		}
 		const stubSeconds = 3e-9
 		r := measure.GeometricMean(c.stubs)
-		fmt.Printf("%-16s %-22v %-22v %.3f-%.3f  %9.3f %8s %10d %9.4f %12s  %s\n", c.name, r, measure.GeometricMean(c.null),
-			slices.Min(c.null), slices.Max(c.null), c.seconds, c.changed, c.calls, 100*stubSeconds*float64(c.calls)/c.seconds, instructions, r.Verdict(idleGoal))
+		fmt.Printf("%-16s %-22v %-22v %.3f-%.3f  %9.3f %6d %8s %10d %9.4f %12s  %s\n", c.name, r, measure.GeometricMean(c.null),
+			slices.Min(c.null), slices.Max(c.null), c.seconds, len(c.stubs), c.changed, c.calls, 100*stubSeconds*float64(c.calls)/c.seconds, instructions, r.Verdict(idleGoal))
 	}
 }
 
@@ -109,7 +118,8 @@ func compareIdle(b *testing.B, p program) comparison {
 	}
 	mem := &arena{}
 	random := rand.New(rand.NewPCG(7, uint64(len(p.bin)))) // the same placements every time
-	for range placements() {
+	began, n := time.Now(), 1
+	for i := 0; i < n; i++ {
 		sites := padSites(m, random)
 		one := newPlacement(b, mem, map[int][]byte{
 			original: padded(m, sites, random),
@@ -125,6 +135,9 @@ func compareIdle(b *testing.B, p program) comparison {
 		}
 		if s := one.least[original].Seconds(); c.seconds == 0 || s < c.seconds {
 			c.seconds = s
+		}
+		if i == 0 {
+			n = placements(time.Since(began))
 		}
 	}
 	return c
