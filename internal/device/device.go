@@ -84,9 +84,9 @@ type Options struct {
 	Profile string
 	// Trace asks for Result.Trace to have the calls that ran on the device.
 	Trace bool
-	// Depth keeps calls on the device that are inside fewer others, with
-	// --where=clone: what is inside them is measured on the clone.
-	Depth int
+	// Replay, if not empty, lists the only functions, by index, that move with
+	// --where=clone, so that a profile has them measured there.
+	Replay []uint32
 	// OnEvent, if set, hears what the runner tells, as it happens.
 	OnEvent func(runner.Event)
 }
@@ -329,7 +329,7 @@ func (m *manager) start() runner.Start {
 		Role: runner.RoleDevice, Run: m.run, App: m.o.App, Args: m.o.Args, Env: m.o.Env, Dirs: m.o.Dirs,
 		Engine: m.o.Engine, CacheDir: filepath.Join(m.o.Home, "compiled"),
 		StateDir: commitsDir(m.o.Home), MaxPages: m.o.MaxPages,
-		Profile: m.o.Profile, Trace: m.o.Trace, Depth: m.o.Depth,
+		Profile: m.o.Profile, Trace: m.o.Trace, Replay: m.o.Replay,
 		Where: m.o.Where, Offload: m.o.Offload, Only: m.o.Only, HashMemory: m.o.HashMemory, MaxOffloads: m.o.MaxOffloads,
 	}
 }
