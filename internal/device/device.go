@@ -82,7 +82,7 @@ type Options struct {
 	// Profile is empty, runner.ProfileOnline or runner.ProfileFull. What is
 	// gathered is merged into the home's profiles.
 	Profile string
-	// Trace asks for Result.Trace to have the calls that ran on the device.
+	// Trace asks for Result.Trace.
 	Trace bool
 	// Replay, if not empty, lists the only functions, by index, that move with
 	// --where=clone, so that a profile has them measured there.
@@ -342,7 +342,7 @@ func (m *manager) collect(ctx context.Context, lk *linkKeeper) *Result {
 		select {
 		case e := <-m.events:
 			m.o.OnEvent(e)
-			r.observe(&e, m.o.Log)
+			m.observe(r, &e)
 			if e.Ready != nil {
 				r.Ready, r.Report.Unsupported = e.Ready, e.Ready.Pinned
 			}

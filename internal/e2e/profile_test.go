@@ -20,8 +20,8 @@ import (
 // Watched has every call of a candidate looked at.
 func Watched(o *device.Options) { o.Profile, o.Trace = runner.ProfileFull, true }
 
-// Profiled is what `clonecloud run` asks for.
-func Profiled(o *device.Options) { o.Profile = runner.ProfileOnline }
+// Profiled is what `clonecloud run --trace` asks for.
+func Profiled(o *device.Options) { o.Profile, o.Trace = runner.ProfileOnline, true }
 
 // Offering has these functions stubbed too.
 func Offering(functions ...string) Setup {

@@ -25,7 +25,7 @@ const (
 
 const (
 	// everyOnline is the mean time between entries that is looked at: an entry and
-	// its exit cost about a microsecond, so this is under 1 %.
+	// its exit cost up to a microsecond, with what decides, so this is under 1 %.
 	everyOnline = 150 * time.Microsecond
 	// everyFull only keeps a profile from taking many times the program's time.
 	everyFull = 2 * time.Microsecond
