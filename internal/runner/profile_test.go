@@ -92,3 +92,31 @@ func TestAnEntryWithAProfileIsSeenOnce(t *testing.T) {
 		gr.close()
 	}
 }
+
+// TestALongRunTellsItsProfileNowAndThen: what was told is not told again.
+func TestALongRunTellsItsProfileNowAndThen(t *testing.T) {
+	gr := newGround(t, pairsToTest(t)[0], inner, 16)
+	defer gr.close()
+	gr.pick = func() bool { return false }
+	in, err := gr.instantiate(entryModule, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	in.profile = testProfile(in.deviceRun)
+	told := func() bool {
+		if _, err := in.call("run", []uint64{100}); err != nil {
+			t.Fatal(err)
+		}
+		return in.profile.tellAt != int64(time.Hour) && in.profile.tellAt > in.instant()
+	}
+	if told() {
+		t.Error("told at once")
+	}
+	in.profile.tellAt = in.instant()
+	if !told() {
+		t.Error("not told when it was due")
+	}
+	if tree := in.profile.c.Take(); tree.Runs != 0 || tree.Root.Children[0].Calls > 100 {
+		t.Errorf("what was told is there still: %d runs, %+v", tree.Runs, tree.Root.Children[0].Stats)
+	}
+}
