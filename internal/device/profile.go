@@ -59,7 +59,8 @@ func (m *manager) observe(r *Result, e *runner.Event) {
 // maxSpans bounds the spans of a trace; the runner's own bound is lower.
 const maxSpans = 1 << 18
 
-// notable is the least time of a run that is worth a write to the disk.
+// notable is the least time of a run whose profile nobody asked for that is worth
+// a write to the disk.
 const notable = 20 * time.Millisecond
 
 // keepProfile merges a run's profile into what is stored. Failing costs
@@ -69,7 +70,7 @@ func (m *manager) keepProfile(r *Result) {
 	for _, n := range r.Profile.Root.Children {
 		spent += n.Spent()
 	}
-	if m.o.Profile == "" || spent < uint64(notable) {
+	if r.Profile.Empty() || m.o.Profile == runner.ProfileOnline && spent < uint64(notable) {
 		return
 	}
 	warn := func(err error) { m.o.OnEvent(runner.Event{Warn: err.Error()}) }
