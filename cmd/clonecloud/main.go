@@ -67,6 +67,7 @@ type cli struct {
 	Verbose bool   `short:"v" help:"Say on stderr what CloneCloud does."`
 
 	Run     runCmd     `cmd:"" help:"Run an application; heavy calls may move to the clone."`
+	Profile profileCmd `cmd:"" help:"Measure what an application's calls cost here and on the clone."`
 	Serve   serveCmd   `cmd:"" help:"Be the clone: serve paired devices."`
 	Pair    pairCmd    `cmd:"" help:"Pair this device with a clone, by the URL that serve printed."`
 	Unpair  unpairCmd  `cmd:"" help:"Forget a clone, on both sides."`
@@ -123,7 +124,9 @@ func run(args []string, s stdio) int {
 		hint := "clonecloud --help lists the verbs, clonecloud VERB --help the flags"
 		return report(s.err, exitCode{exitUsage, withHint(err, hint)})
 	}
-	c.Run.App = append(c.Run.App, guests...)
+	if c.Run.App = append(c.Run.App, guests...); strings.HasPrefix(kctx.Command(), "profile") {
+		c.Profile.App, c.Run.App = append(c.Profile.App, guests...), nil
+	}
 	ctx, stop := untilSignal()
 	defer stop()
 	a := &app{ctx: ctx, home: c.Home, verbose: c.Verbose, stdio: s, log: newLogger(s.err, c.Verbose)}

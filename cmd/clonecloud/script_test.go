@@ -60,6 +60,7 @@ func linkPrograms(dir string) error {
 //	serve [NAME]            a clone; its pairing URL is $NAME, by default $URL
 //	stop [NAME]             ends it with SIGTERM; it must exit 0
 //	report FILE KEY=WANT... a report has exactly the fields of the interface
+//	damage FOLDER           cuts every file in it
 func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir: "testdata",
@@ -69,7 +70,7 @@ func TestScripts(t *testing.T) {
 			return linkPrograms(e.WorkDir)
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"exits": cmdExits, "serve": cmdServe, "stop": cmdStop, "report": cmdReport,
+			"exits": cmdExits, "serve": cmdServe, "stop": cmdStop, "report": cmdReport, "damage": cmdDamage,
 		},
 	})
 }
@@ -164,6 +165,17 @@ func cmdStop(ts *testscript.TestScript, _ bool, args []string) {
 	}
 	delete(all, name)
 	ts.Check(s.stop())
+}
+
+func cmdDamage(ts *testscript.TestScript, _ bool, args []string) {
+	all, err := filepath.Glob(filepath.Join(ts.MkAbs(args[0]), "*"))
+	ts.Check(err)
+	if len(all) == 0 {
+		ts.Fatalf("nothing is in %s", args[0])
+	}
+	for _, path := range all {
+		ts.Check(os.Truncate(path, 5))
+	}
 }
 
 // binFolder is where testscript put the command.

@@ -24,6 +24,7 @@ import (
 	"github.com/clonecloud/clonecloud/internal/link/identity"
 	"github.com/clonecloud/clonecloud/internal/link/shape"
 	"github.com/clonecloud/clonecloud/internal/poll"
+	"github.com/clonecloud/clonecloud/internal/profile"
 	"github.com/clonecloud/clonecloud/internal/relay"
 	"github.com/clonecloud/clonecloud/internal/runner"
 	"github.com/clonecloud/clonecloud/internal/runner/proc"
@@ -86,6 +87,14 @@ type Options struct {
 	Repeatable                bool
 	// Hold stops the runner inside a commit, for tests.
 	Hold *runner.Hold
+	// Profile is empty, runner.ProfileOnline or runner.ProfileFull. What is
+	// gathered is merged into the home's profiles.
+	Profile string
+	// Trace asks for Result.Trace.
+	Trace bool
+	// Replay, if not empty, lists the only functions, by index, that move with
+	// --where=clone, so that a profile has them measured there.
+	Replay []uint32
 	// OnEvent, if set, hears what the runner tells, as it happens.
 	OnEvent func(runner.Event)
 }
@@ -109,6 +118,9 @@ func (h hinted) Unwrap() error { return h.error }
 type Result struct {
 	Exit   runner.Exit
 	Report Report
+	// Profile is of this run alone.
+	Profile *profile.Tree
+	Trace   Trace
 	// Ready is what the runner said about itself; nil if it did not get there.
 	Ready *runner.Ready
 	// Interrupted says that the context ended the run.
@@ -295,7 +307,9 @@ func (m *manager) execute(ctx context.Context, lk *linkKeeper) (*Result, error) 
 			}
 		}
 	}
-	return m.collect(ctx, lk), nil
+	res := m.collect(ctx, lk)
+	m.keepProfile(res)
+	return res, nil
 }
 
 // awaitClone waits for the clone, or for a runner that has no use for one.
@@ -334,6 +348,7 @@ func (m *manager) start() runner.Start {
 		Role: runner.RoleDevice, Run: m.run, App: m.o.App, Args: m.o.Args, Env: m.o.Env, Dirs: m.o.Dirs,
 		Engine: m.o.Engine, CacheDir: filepath.Join(m.o.Home, "compiled"),
 		StateDir: commitsDir(m.o.Home), MaxPages: m.o.MaxPages,
+		Profile: m.o.Profile, Trace: m.o.Trace, Replay: m.o.Replay,
 		Where: m.o.Where, Offload: m.o.Offload, Only: m.o.Only, HashMemory: m.o.HashMemory, MaxOffloads: m.o.MaxOffloads,
 		Hold:         m.o.Hold,
 		OffloadEvery: m.o.OffloadEvery, Armed: m.o.Armed, Repeatable: m.o.Repeatable,
@@ -342,12 +357,13 @@ func (m *manager) start() runner.Start {
 
 // collect takes the runner's events until the last one.
 func (m *manager) collect(ctx context.Context, lk *linkKeeper) *Result {
-	r := &Result{Report: Report{App: m.o.App, Module: hex.EncodeToString(m.sum[:]), Where: m.o.Where}}
+	r := &Result{Report: Report{App: m.o.App, Module: hex.EncodeToString(m.sum[:]), Where: m.o.Where}, Profile: profile.New()}
 	defer func() { m.total(&r.Report) }()
 	for {
 		select {
 		case e := <-m.events:
 			m.o.OnEvent(e)
+			m.observe(r, &e)
 			if e.Ready != nil {
 				r.Ready, r.Report.Unsupported = e.Ready, e.Ready.Pinned
 			}
@@ -427,7 +443,7 @@ func (r *Report) add(c *runner.Call) {
 		return
 	}
 	call := CallReport{
-		Function: c.Function, Index: c.Index, Where: c.Where, Reason: c.Reason, Seconds: c.Seconds,
+		Function: c.Function, Index: c.Index, Context: c.Context, Where: c.Where, Reason: c.Reason, Seconds: c.Seconds,
 		BytesUp: c.BytesUp, BytesDown: c.BytesDown, Attempts: c.Attempts,
 	}
 	if len(c.Predicted) > 0 {

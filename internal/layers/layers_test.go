@@ -14,17 +14,19 @@ const module = "github.com/clonecloud/clonecloud/"
 // allowed lists, for each package of the product, which of our packages it may
 // import. A package that is not listed may import nothing of ours.
 var allowed = map[string][]string{
-	"internal/rewrite":      {"internal/wasmbin"},
-	"internal/callgraph":    {"internal/wasmbin"},
-	"internal/wasi/site":    {"internal/wasi"},
-	"internal/wasi/stage":   {"internal/wasi", "internal/wasi/site"},
-	"internal/offload":      {"internal/wire"},
-	"internal/link":         {"internal/link/identity", "internal/link/shape", "internal/poll"},
-	"internal/relay":        {"internal/poll", "internal/wire"},
-	"internal/runner/proc":  {"internal/poll"},
-	"internal/link/pairing": {"internal/link", "internal/link/identity", "internal/link/shape"},
+	"internal/rewrite":        {"internal/wasmbin"},
+	"internal/callgraph":      {"internal/wasmbin"},
+	"internal/wasi/site":      {"internal/wasi"},
+	"internal/wasi/stage":     {"internal/wasi", "internal/wasi/site"},
+	"internal/offload":        {"internal/wire"},
+	"internal/link":           {"internal/link/identity", "internal/link/shape", "internal/poll"},
+	"internal/relay":          {"internal/poll", "internal/wire"},
+	"internal/runner/proc":    {"internal/poll"},
+	"internal/link/pairing":   {"internal/link", "internal/link/identity", "internal/link/shape"},
+	"internal/profile/store":  {"internal/profile"},
+	"internal/profile/export": {"internal/profile"},
 	"internal/runner": {
-		"internal/callgraph", "internal/engine", "internal/offload", "internal/pagestate", "internal/rewrite",
+		"internal/callgraph", "internal/engine", "internal/offload", "internal/pagestate", "internal/profile", "internal/rewrite",
 		"internal/runner/proc", "internal/wasi", "internal/wasi/site", "internal/wasi/stage", "internal/wasmbin", "internal/wire",
 	},
 	"internal/node": {
@@ -32,7 +34,8 @@ var allowed = map[string][]string{
 		"internal/relay", "internal/runner", "internal/runner/proc", "internal/wire",
 	},
 	"internal/device": {
-		"internal/engine", "internal/link", "internal/link/identity", "internal/link/shape", "internal/poll", "internal/relay",
+		"internal/engine", "internal/link", "internal/link/identity", "internal/link/shape", "internal/poll", "internal/profile",
+		"internal/profile/store", "internal/relay",
 		"internal/runner", "internal/runner/proc", "internal/wasi/stage", "internal/wire",
 	},
 	"internal/cost":     {"internal/energy"},

@@ -96,7 +96,7 @@ func newEntryLoop(b *testing.B, padding int, stub bool, p policy) *entryLoop {
 	b.Helper()
 	ctx := context.Background()
 	const leaf = 1
-	g, err := loadGuest(entryModule(padding), loading{choose: func(*callgraph.Graph) (all, entries []uint32, err error) {
+	g, err := loadGuest(paddedEntry(padding), loading{choose: func(*callgraph.Graph) (all, entries []uint32, err error) {
 		if stub {
 			all = []uint32{leaf}
 		}
@@ -154,10 +154,10 @@ func (l *entryLoop) close() {
 	_ = l.g.room.eng.Close(context.Background())
 }
 
-// entryModule has three functions: one that is never called, of a length that
+// paddedEntry has three functions: one that is never called, of a length that
 // padding sets; one that adds one; and "loop", which applies that to 0 as often
 // as it is told.
-func entryModule(padding int) []byte {
+func paddedEntry(padding int) []byte {
 	var pad []byte
 	for i := range padding {
 		pad = wasmbin.AppendS64(append(pad, 0x41, 0, 0x41), int64(i)) // i32.const 0, i32.const i
