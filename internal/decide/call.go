@@ -1,6 +1,10 @@
 package decide
 
-import "math"
+import (
+	"math"
+
+	"github.com/clonecloud/clonecloud/internal/cost"
+)
 
 // Site is where a call may run.
 type Site uint8
@@ -26,7 +30,10 @@ const (
 	featureMemory = maxArgs     // bytes
 	featureFiles  = maxArgs + 1 // bytes of the files that are open
 	featureDirty  = maxArgs + 2 // bytes that differ from the base
-	features      = maxArgs + 3
+	// featureSite is 0 for a call that ran here and 1 for one at the clone: its
+	// slope is the logarithm of the clone's seconds to those here.
+	featureSite = maxArgs + 3
+	features    = maxArgs + 4
 )
 
 // NoParent is the Parent of a call from no candidate that is known.
@@ -48,6 +55,9 @@ type Call struct {
 	Class uint32
 	// Nested says that the same candidate is being executed already.
 	Nested bool
+	// Whole says that the call is a whole program, or holds most of one: it moves
+	// only on a firm prediction (PROTOCOL rule 23).
+	Whole bool
 
 	x     vector
 	exact uint32
@@ -81,8 +91,8 @@ func (c *Call) prepare() {
 		h = (h ^ uint32(b) ^ uint32(b>>32)) * 16777619
 	}
 	c.x[featureMemory], c.x[featureFiles] = logOf(float64(c.Memory)), logOf(float64(c.Files))
-	c.x[featureDirty] = 0
-	if c.Dirty > 0 {
+	c.x[featureDirty] = missing
+	if c.Dirty >= 0 {
 		c.x[featureDirty] = logOf(float64(c.Dirty))
 	}
 	c.exact = h
@@ -131,6 +141,7 @@ const (
 	WhySampleHere
 	WhySampleThere
 	WhyPartition
+	WhyUnsure
 	whys
 )
 
@@ -149,6 +160,6 @@ type Decision struct {
 	// Patience, if not 0, is after how many seconds an attempt is to be given
 	// up: waiting longer is then more than running the call here.
 	Patience float64
-	Offload  Offload // what the prediction for the clone consists of
-	Block    Failure // of WhyBlocked
+	Offload  cost.Offload // what the prediction for the clone consists of
+	Block    Failure      // of WhyBlocked
 }

@@ -1,6 +1,7 @@
 package decide
 
 import (
+	"cmp"
 	"math"
 	"slices"
 )
@@ -16,18 +17,26 @@ import (
 type predictor struct {
 	n    int // observations
 	base vector
-	w    [features + 1]float64 // intercept last
-	p    [features + 1][features + 1]float64
+	site prior // of the slope of featureSite
+	// noise is the variance of what no feature explains: of the square of each
+	// error, what is left when the doubt about the coefficients is taken off.
+	noise  average
+	fitted float64               // what noise was when the coefficients were fitted
+	w      [features + 1]float64 // intercept last
+	p      [features + 1][features + 1]float64
 
 	ring [ringSize]point // the latest observations
 	next int
 
-	errs   [ringSize]float32 // of the latest predictions: log of actual over predicted
-	nerrs  int
-	sorted [ringSize + 2]float32
-	ns     int
-	off    int // how many predictions in a row were far off to one side
+	errs  [ringSize]float32 // of the latest predictions: log of actual over predicted
+	nerrs int
+	known [quantiles]float64 // of the errors, beside their mean
+	mean  float64            // logarithm of the mean of actual over predicted
+	off   int                // how many predictions in a row were far off to one side
 }
+
+// prior is what is believed of a slope beforehand.
+type prior struct{ mean, variance float64 }
 
 type point struct {
 	x     vector
@@ -38,21 +47,32 @@ type point struct {
 const (
 	ringSize = 16
 	// forgetting is how much an observation counts after each further one.
-	forgetting = 0.9
+	forgetting = 0.97
 	// slopeVar is the prior variance of a slope, in logs per octave: a quantity
 	// that grows with the square of an argument has a slope of 2 ln 2 = 1.4.
-	slopeVar = 0.25
-	noiseVar = 0.02
+	slopeVar = 1.0
+	// noiseVar is the variance of what no feature explains, until it is learnt.
+	noiseVar             = 0.02
+	leastNoise, topNoise = 0.002, 4.0
+	// refitAt is by how much noise may grow before the coefficients are fitted again.
+	refitAt  = 3
+	levelVar = 1.0
+	// mostDoubt is the largest standard deviation, as a logarithm, that is believed.
+	mostDoubt = 1.5
 	// bandwidth is how many octaves away a call is still a neighbour.
 	bandwidth = 0.35
 	recency   = 0.75 // weight of a neighbour after each further call
+	elsewhere = 0.3  // weight of one at the other site
 	shrink    = 0.15 // weight of no correction at all
 	// priorError is what a prediction is taken to be off by (a factor of 1.5)
-	// before errors are known: two such pseudo-errors stay in the quantiles.
-	priorError = 0.4
+	// before errors are known: pseudo-errors of that size stay in the quantiles.
+	priorError   = 0.4
+	pseudoWeight = 1.0
 	// farOff is an error, as a logarithm, that two times in a row on one side
 	// means that things have changed, beside what errors there were before.
 	farOff = 0.5
+	// seasoned is how many predictions there must have been before.
+	seasoned = 6
 )
 
 // how selects an estimator, for the measurement that chose one.
@@ -69,8 +89,11 @@ var estimator = both
 
 func (p *predictor) reset(x *vector, y float64, slope int) {
 	p.base = *x
+	p.base[featureSite] = 0
 	p.w = [features + 1]float64{}
-	p.w[features] = y
+	p.w[featureSite] = p.site.mean
+	p.noise, p.fitted = average{noiseVar, 3}, noiseVar
+	p.w[features] = y - p.site.mean*float64(x[featureSite])
 	if slope >= 0 {
 		p.w[slope] = math.Ln2 // proportional to the feature until measured
 	}
@@ -79,10 +102,38 @@ func (p *predictor) reset(x *vector, y float64, slope int) {
 
 func (p *predictor) forgetAll() {
 	p.p = [features + 1][features + 1]float64{}
-	for i := range features {
-		p.p[i][i] = slopeVar
+	for i := range p.p {
+		p.p[i][i] = p.limit(i)
 	}
-	p.p[features][features] = 1
+}
+
+// limit is the variance of a coefficient of which nothing is known.
+func (p *predictor) limit(i int) float64 {
+	switch i {
+	case featureSite:
+		return p.site.variance
+	case features:
+		return levelVar
+	}
+	return slopeVar
+}
+
+// doubt is the variance of what least squares say of x, by what they have seen.
+func (p *predictor) doubt(x *vector) (v float64) {
+	var u [features + 1]float64
+	for i := range features {
+		u[i] = octaves(x[i], p.base[i])
+	}
+	u[features] = 1
+	for i := range u {
+		if u[i] == 0 {
+			continue
+		}
+		for j := range u {
+			v += u[i] * p.p[i][j] * u[j]
+		}
+	}
+	return min(max(v, 0), mostDoubt*mostDoubt)
 }
 
 // predict returns the natural logarithm of the quantity; n must not be 0.
@@ -97,7 +148,10 @@ func (p *predictor) predict(x *vector, exact uint32) float64 {
 		q := &p.ring[(p.next-1-i+2*ringSize)%ringSize]
 		w := age
 		age *= recency
-		if q.exact != exact || q.x[featureDirty] != x[featureDirty] {
+		if q.x[featureSite] != x[featureSite] {
+			w *= elsewhere
+		}
+		if q.exact != exact || octaves(q.x[featureDirty], x[featureDirty]) != 0 {
 			d := distance(&q.x, x)
 			if d > 9*bandwidth*bandwidth {
 				continue
@@ -128,8 +182,8 @@ func (p *predictor) predict(x *vector, exact uint32) float64 {
 func (p *predictor) linear(x *vector) float64 {
 	y := p.w[features]
 	for i := range features {
-		if d := x[i] - p.base[i]; d != 0 {
-			y += p.w[i] * float64(d)
+		if d := octaves(x[i], p.base[i]); d != 0 {
+			y += p.w[i] * d
 		}
 	}
 	return min(max(y, -40), 60)
@@ -137,11 +191,22 @@ func (p *predictor) linear(x *vector) float64 {
 
 // distance is the squared distance in octaves.
 func distance(a, b *vector) (d float64) {
-	for i := range a {
-		e := float64(a[i] - b[i])
+	for i := range featureSite {
+		e := octaves(a[i], b[i])
 		d += e * e
 	}
 	return d
+}
+
+// missing is a feature that was not asked for.
+const missing = -1
+
+// octaves is how far two values are apart; one that is missing may be the other.
+func octaves(a, b float32) float64 {
+	if a < 0 || b < 0 {
+		return 0
+	}
+	return float64(a - b)
 }
 
 // reach is how far, in octaves, the nearest of the recent calls is away.
@@ -167,19 +232,44 @@ func (p *predictor) observe(x *vector, exact uint32, y float64, slope int) {
 	if p.n == 0 {
 		p.reset(x, y, slope)
 	} else {
-		e := y - p.predict(x, exact)
-		p.notice(e)
-		p.learn(x, y)
+		p.notice(y - p.predict(x, exact))
 	}
+	p.learn(x, y)
 	p.ring[p.next] = point{*x, float32(y), exact}
 	p.next = (p.next + 1) % ringSize
 	p.n++
+	if p.noise.mean > refitAt*p.fitted {
+		p.refit()
+	}
+}
+
+// refit fits the latest calls again when they have turned out to be noisier than
+// they were taken for: what was read out of the first of them was noise.
+func (p *predictor) refit() {
+	noise, n := p.noise, min(p.n, ringSize)
+	for i := range n {
+		q := &p.ring[(p.next-n+i+ringSize)%ringSize]
+		if i == 0 {
+			p.reset(&q.x, float64(q.y), -1)
+		}
+		p.noise = average{noise.mean, 1 << 20}
+		p.learn(&q.x, float64(q.y))
+	}
+	p.noise, p.fitted = noise, noise.mean
+}
+
+// shift moves the level of all that was learnt.
+func (p *predictor) shift(by float64) {
+	p.w[features] += by
+	for i := range p.ring {
+		p.ring[i].y += float32(by)
+	}
 }
 
 // notice keeps the error of a prediction, and sees a change: after two errors
 // in a row that are far off to one side what was learnt before counts little.
 func (p *predictor) notice(e float64) {
-	far := max(farOff, 2*p.spread())
+	far := max(farOff, 1.5*p.spread())
 	switch {
 	case e > far && p.off >= 0:
 		p.off++
@@ -188,62 +278,102 @@ func (p *predictor) notice(e float64) {
 	default:
 		p.off = 0
 	}
-	if p.off >= 2 || p.off <= -2 {
-		last := p.ring[(p.next-1+ringSize)%ringSize]
-		n := p.n
-		slopes := p.w
-		p.reset(&last.x, float64(last.y), -1)
-		copy(p.w[:features], slopes[:features]) // the shape stands; the level has moved
-		p.ring[0], p.next, p.n, p.off = last, 1, min(n, 1), 0
-		p.nerrs = 0
+	if (p.off >= 2 || p.off <= -2) && p.nerrs >= seasoned {
+		p.unsettle()
+		return
 	}
 	p.errs[p.nerrs%ringSize] = float32(e)
 	p.nerrs++
-	p.sort()
+	p.weigh()
 }
 
-func (p *predictor) sort() {
-	n := min(p.nerrs, ringSize)
-	copy(p.sorted[:], p.errs[:n])
-	p.sorted[n], p.sorted[n+1] = -priorError, priorError
-	p.ns = n + 2
-	slices.Sort(p.sorted[:p.ns])
+// unsettle forgets the level, and all calls but the latest; the slopes stand.
+func (p *predictor) unsettle() {
+	last := p.ring[(p.next-1+ringSize)%ringSize]
+	p.ring[0], p.next, p.n, p.off, p.nerrs = last, 1, 1, 0, 0
+	for _, i := range []int{featureSite, features} {
+		for j := range p.p {
+			p.p[i][j], p.p[j][i] = 0, 0
+		}
+		p.p[i][i] = p.limit(i)
+	}
 }
 
-// quantile of the errors, as a logarithm.
-func (p *predictor) quantile(q float64) float64 {
-	if p.ns == 0 {
-		return (2*q - 1) * 2 * priorError // one observation, or none: a factor of 1.9 at 9 in 10
+// Quantiles that are kept.
+const (
+	tenth = iota
+	ninetieth
+	quantiles
+)
+
+// errorAge is what an error weighs after each further one.
+const errorAge = 0.85
+
+// weigh computes the quantiles of the errors: the latest count most, and two
+// pseudo-errors stay among them.
+func (p *predictor) weigh() {
+	type weighed struct{ e, w float64 }
+	var all [ringSize + 2]weighed
+	n, w, total, sum := 0, 1.0, 0.0, 0.0
+	for i := range min(p.nerrs, ringSize) {
+		e := float64(p.errs[(p.nerrs-1-i)%ringSize])
+		all[n] = weighed{e, w}
+		sum += w * math.Exp(min(max(e, -3), 3))
+		total += w
+		w *= errorAge
+		n++
 	}
-	at := q * float64(p.ns-1)
-	i := int(at)
-	if i+1 >= p.ns {
-		return float64(p.sorted[p.ns-1])
+	p.mean = math.Log((sum + pseudoWeight) / (total + pseudoWeight))
+	all[n], all[n+1] = weighed{-priorError, pseudoWeight / 2}, weighed{priorError, pseudoWeight / 2}
+	n, total = n+2, total+pseudoWeight
+	slices.SortFunc(all[:n], func(a, b weighed) int { return cmp.Compare(a.e, b.e) })
+	for i, q := range [quantiles]float64{0.1, 0.9} {
+		at := 0.0
+		for j := range n {
+			at += all[j].w
+			if at >= q*total || j == n-1 {
+				p.known[i] = all[j].e
+				break
+			}
+		}
 	}
-	f := at - float64(i)
-	return float64(p.sorted[i])*(1-f) + float64(p.sorted[i+1])*f
+}
+
+// quantile of the errors, as a logarithm: of a tenth or nine tenths.
+func (p *predictor) quantile(which int) float64 {
+	if p.nerrs == 0 {
+		return [quantiles]float64{-1.6 * priorError, 1.6 * priorError}[which]
+	}
+	return p.known[which]
 }
 
 // spread is half the distance between the deciles.
-func (p *predictor) spread() float64 { return (p.quantile(0.9) - p.quantile(0.1)) / 2 }
+func (p *predictor) spread() float64 { return (p.quantile(ninetieth) - p.quantile(tenth)) / 2 }
 
 // learn is one step of recursive least squares.
 func (p *predictor) learn(x *vector, y float64) {
 	var u, pu [features + 1]float64
+	for i, v := range x {
+		if p.base[i] < 0 {
+			p.base[i] = v // the first of its kind
+		}
+	}
 	for i := range features {
-		u[i] = float64(x[i] - p.base[i])
+		u[i] = octaves(x[i], p.base[i])
 	}
 	u[features] = 1
-	denominator := forgetting * noiseVar
+	doubt := 0.0
 	for i := range pu {
 		for j := range u {
 			if u[j] != 0 {
 				pu[i] += p.p[i][j] * u[j]
 			}
 		}
-		denominator += u[i] * pu[i]
+		doubt += u[i] * pu[i]
 	}
 	e := y - p.linear(x)
+	denominator := forgetting*p.noise.mean + doubt
+	p.noise.observe(min(max(e*e-doubt, leastNoise), topNoise), 0.15)
 	for i := range p.w {
 		p.w[i] += pu[i] / denominator * e
 	}
@@ -254,11 +384,7 @@ func (p *predictor) learn(x *vector, y float64) {
 	}
 	// Forgetting inflates the doubt, but never beyond what there was at first.
 	for i := range pu {
-		limit := slopeVar
-		if i == features {
-			limit = 1
-		}
-		if grown := p.p[i][i] / forgetting; grown <= limit {
+		if grown := p.p[i][i] / forgetting; grown <= p.limit(i) {
 			for j := range pu {
 				if i != j {
 					p.p[i][j] /= math.Sqrt(forgetting)

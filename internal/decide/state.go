@@ -1,0 +1,369 @@
+package decide
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"math"
+	"slices"
+)
+
+// State is what was learnt of one module's functions, to be kept between runs.
+// It is a value: Encode and DecodeState turn it into bytes and back, and Merge
+// joins what two runs have learnt at the same time.
+type State struct {
+	Functions []FunctionState
+	Fit       []FitState
+	// Speed is the logarithm of what a clone takes for what takes a second here,
+	// Packed that of bytes sent over bytes dirty; their counts are observations.
+	Speed, SpeedDev, Packed float64
+	SpeedCount, PackedCount int
+}
+
+// FunctionState is what was learnt of a function from one caller.
+type FunctionState struct {
+	Function, Parent uint32 // indices in the module; AnyParent: from no candidate
+	Fails            int    // attempts in a row that came to nothing
+	Why              Failure
+	Here, There      []Sample // oldest first
+	Inner            []InnerState
+}
+
+// InnerState is what calls inside of a function's saved, by radio.
+type InnerState struct {
+	Radio           uint8
+	Seconds, Joules float64 // shares
+	Count           int
+}
+
+// FitState is what predictions of offloads over a radio were off by.
+type FitState struct {
+	Radio uint8
+	Log   float64
+	Count int
+}
+
+// Sample is one measured call.
+type Sample struct {
+	Stamp                                             int64 // nanoseconds since 1970
+	Exact                                             uint32
+	X                                                 [features]float32
+	Seconds, Compute, Up, Down, Trips, Capture, Apply float64
+}
+
+// ErrState wraps every complaint about stored state. Who meets it starts anew.
+var ErrState = errors.New("stored predictions are damaged")
+
+const (
+	stateMagic   = "ccdecide"
+	stateVersion = 1
+	// Limits of a stored state.
+	maxStateFuncs = 4096
+	maxStateBytes = 8 << 20
+)
+
+// State returns what the Decider has learnt.
+func (d *Decider) State() *State {
+	s := &State{
+		Speed: d.speed.log.mean, SpeedDev: d.speed.dev.mean, SpeedCount: d.speed.log.n,
+		Packed: d.pack.mean, PackedCount: d.pack.n,
+	}
+	for i := range d.fit {
+		if a := &d.fit[i]; a.n > 0 {
+			s.Fit = append(s.Fit, FitState{uint8(i), a.mean, a.n})
+		}
+	}
+	for k := range d.funcs {
+		f := &d.funcs[k]
+		for _, h := range f.all {
+			if h.here.n+h.there.n == 0 && f.block.fails == 0 {
+				continue
+			}
+			s.Functions = append(s.Functions, d.kept(f, h))
+		}
+	}
+	s.Functions = append(s.Functions, d.others...)
+	return s
+}
+
+// kept is the State of one history.
+func (d *Decider) kept(f *function, h *history) FunctionState {
+	out := FunctionState{Function: f.index, Parent: AnyParent, Fails: f.block.fails, Why: f.block.why}
+	if h.parent >= 0 {
+		out.Parent = d.funcs[h.parent].index
+	}
+	keep := func(to *[]Sample) func(*record) {
+		return func(r *record) {
+			*to = append(*to, Sample{r.stamp, r.exact, r.x, r.seconds, r.compute, r.up, r.down, r.trips, r.capture, r.apply})
+		}
+	}
+	h.here.each(keep(&out.Here))
+	h.there.each(keep(&out.There))
+	for i := range h.inner {
+		if a := &h.inner[i]; a.seconds.n > 0 {
+			out.Inner = append(out.Inner, InnerState{uint8(i), a.seconds.mean, a.joules.mean, a.seconds.n})
+		}
+	}
+	return out
+}
+
+// restore learns what is stored as if it had just happened. Functions that are no
+// candidates now are carried along.
+func (d *Decider) restore(s *State) {
+	if s == nil {
+		return
+	}
+	d.speed.log, d.speed.dev = average{s.Speed, min(s.SpeedCount, 5)}, average{s.SpeedDev, min(s.SpeedCount, 5)}
+	d.pack = average{s.Packed, min(s.PackedCount, 5)}
+	for _, f := range s.Fit {
+		if f.Radio < radios {
+			d.fit[f.Radio] = average{f.Log, min(f.Count, 5)}
+		}
+	}
+	for i := range s.Functions {
+		fs := &s.Functions[i]
+		k, parent := d.candidate(fs.Function), NoParent
+		if fs.Parent != AnyParent {
+			parent = d.candidate(fs.Parent)
+		}
+		if k < 0 || (parent < 0 && fs.Parent != AnyParent) {
+			d.others = append(d.others, *fs)
+			continue
+		}
+		d.funcs[k].restore(fs, parent, &d.speed)
+	}
+}
+
+func (f *function) restore(fs *FunctionState, parent int, s *speed) {
+	h := f.at(parent)
+	if fs.Fails > 0 {
+		f.block = blockade{why: fs.Why, fails: min(fs.Fails, mostFails)}
+		f.block.until = 1 << (2 * f.block.fails)
+	}
+	here, there := fs.Here, fs.There
+	for len(here)+len(there) > 0 { // as they happened
+		if len(there) == 0 || (len(here) > 0 && here[0].Stamp <= there[0].Stamp) {
+			h.ran(here[0].record(), s)
+			here = here[1:]
+		} else {
+			h.moved(there[0].record(), s)
+			there = there[1:]
+		}
+	}
+	for _, in := range fs.Inner {
+		if in.Radio < radios {
+			h.inner[in.Radio] = saving{average{in.Seconds, min(in.Count, 5)}, average{in.Joules, min(in.Count, 5)}}
+		}
+	}
+}
+
+func (s *Sample) record() *record {
+	return &record{s.Stamp, s.Exact, s.X, s.Seconds, s.Compute, s.Up, s.Down, s.Trips, s.Capture, s.Apply}
+}
+
+// Merge joins what is stored with what a run hands back: of each function the
+// latest samples of both, and of all else what the run says.
+func Merge(stored, run *State) *State {
+	if stored == nil {
+		return run
+	}
+	out := *run
+	out.Functions = slices.Clone(run.Functions)
+	for i := range stored.Functions {
+		old := &stored.Functions[i]
+		at := slices.IndexFunc(out.Functions, func(f FunctionState) bool { return f.Function == old.Function && f.Parent == old.Parent })
+		if at < 0 {
+			out.Functions = append(out.Functions, *old)
+			continue
+		}
+		f := &out.Functions[at]
+		f.Here, f.There = join(old.Here, f.Here), join(old.There, f.There)
+	}
+	if len(out.Functions) > maxStateFuncs {
+		out.Functions = out.Functions[:maxStateFuncs]
+	}
+	return &out
+}
+
+// join keeps the latest of both lists, each once.
+func join(old, latest []Sample) []Sample {
+	out := slices.Clone(latest)
+	for _, s := range old {
+		if !slices.Contains(latest, s) {
+			out = append(out, s)
+		}
+	}
+	slices.SortStableFunc(out, func(a, b Sample) int { return int(min(max(a.Stamp-b.Stamp, -1), 1)) })
+	return out[max(0, len(out)-ringSize):]
+}
+
+// Encode writes the state: a magic, a version, the length, the content, and a
+// checksum (CRC-32C) of all before it. All numbers are little endian.
+func (s *State) Encode() []byte {
+	e := encoder{append([]byte(stateMagic), stateVersion, 0, 0, 0, 0)}
+	e.float(s.Speed, s.SpeedDev, s.Packed)
+	e.uint(uint64(s.SpeedCount), uint64(s.PackedCount), uint64(len(s.Fit)))
+	for _, f := range s.Fit {
+		e.uint(uint64(f.Radio), uint64(f.Count))
+		e.float(f.Log)
+	}
+	e.uint(uint64(len(s.Functions)))
+	for i := range s.Functions {
+		f := &s.Functions[i]
+		e.uint(uint64(f.Function), uint64(f.Parent), uint64(f.Fails), uint64(f.Why), uint64(len(f.Inner)))
+		for _, in := range f.Inner {
+			e.uint(uint64(in.Radio), uint64(in.Count))
+			e.float(in.Seconds, in.Joules)
+		}
+		for _, list := range [][]Sample{f.Here, f.There} {
+			e.uint(uint64(len(list)))
+			for j := range list {
+				e.sample(&list[j])
+			}
+		}
+	}
+	binary.LittleEndian.PutUint32(e.b[len(stateMagic)+1:], uint32(len(e.b)))
+	return binary.LittleEndian.AppendUint32(e.b, crc32.Checksum(e.b, castagnoli))
+}
+
+var castagnoli = crc32.MakeTable(crc32.Castagnoli)
+
+type encoder struct{ b []byte }
+
+func (e *encoder) uint(v ...uint64) {
+	for _, x := range v {
+		e.b = binary.AppendUvarint(e.b, x)
+	}
+}
+
+func (e *encoder) float(v ...float64) {
+	for _, x := range v {
+		e.b = binary.LittleEndian.AppendUint64(e.b, math.Float64bits(x))
+	}
+}
+
+func (e *encoder) sample(s *Sample) {
+	e.uint(uint64(max(s.Stamp, 0)), uint64(s.Exact))
+	for _, x := range s.X {
+		e.b = binary.LittleEndian.AppendUint32(e.b, math.Float32bits(x))
+	}
+	e.float(s.Seconds, s.Compute, s.Up, s.Down, s.Trips, s.Capture, s.Apply)
+}
+
+// DecodeState reads what Encode wrote. The error wraps ErrState.
+func DecodeState(b []byte) (*State, error) {
+	head := len(stateMagic) + 5
+	switch {
+	case len(b) < head+4 || len(b) > maxStateBytes:
+		return nil, fmt.Errorf("%w: %d bytes", ErrState, len(b))
+	case string(b[:len(stateMagic)]) != stateMagic:
+		return nil, fmt.Errorf("%w: they are something else", ErrState)
+	case b[len(stateMagic)] != stateVersion:
+		return nil, fmt.Errorf("%w: version %d, want %d", ErrState, b[len(stateMagic)], stateVersion)
+	case int(binary.LittleEndian.Uint32(b[len(stateMagic)+1:])) != len(b)-4:
+		return nil, fmt.Errorf("%w: cut short", ErrState)
+	case crc32.Checksum(b[:len(b)-4], castagnoli) != binary.LittleEndian.Uint32(b[len(b)-4:]):
+		return nil, fmt.Errorf("%w: the checksum is wrong", ErrState)
+	}
+	d := decoder{b: b[head : len(b)-4]}
+	s := d.state()
+	if d.bad || len(d.b) != 0 {
+		return nil, fmt.Errorf("%w: the content makes no sense", ErrState)
+	}
+	return s, nil
+}
+
+// decoder reads numbers; bad is set by the first that is not there or not sane.
+type decoder struct {
+	b   []byte
+	bad bool
+}
+
+func (d *decoder) uint(limit uint64) uint64 {
+	v, n := binary.Uvarint(d.b)
+	if n <= 0 || v > limit {
+		d.bad, d.b = true, nil
+		return 0
+	}
+	d.b = d.b[n:]
+	return v
+}
+
+func (d *decoder) float() float64 {
+	if len(d.b) < 8 {
+		d.bad, d.b = true, nil
+		return 0
+	}
+	v := math.Float64frombits(binary.LittleEndian.Uint64(d.b))
+	d.b = d.b[8:]
+	if math.IsNaN(v) || math.Abs(v) > 1e18 {
+		d.bad = true
+		return 0
+	}
+	return v
+}
+
+func (d *decoder) float32() float32 {
+	if len(d.b) < 4 {
+		d.bad, d.b = true, nil
+		return 0
+	}
+	v := math.Float32frombits(binary.LittleEndian.Uint32(d.b))
+	d.b = d.b[4:]
+	if !(v >= missing && v <= 1000) {
+		d.bad = true
+		return 0
+	}
+	return v
+}
+
+const maxCount = 1 << 40
+
+func (d *decoder) state() *State {
+	s := &State{Speed: d.float(), SpeedDev: d.float(), Packed: d.float()}
+	s.SpeedCount, s.PackedCount = int(d.uint(maxCount)), int(d.uint(maxCount))
+	for range d.uint(radios) {
+		f := FitState{Radio: uint8(d.uint(radios)), Count: int(d.uint(maxCount))}
+		f.Log = d.float()
+		s.Fit = append(s.Fit, f)
+	}
+	for range d.uint(maxStateFuncs) {
+		if d.bad {
+			break
+		}
+		s.Functions = append(s.Functions, d.function())
+	}
+	return s
+}
+
+func (d *decoder) function() FunctionState {
+	f := FunctionState{
+		Function: uint32(d.uint(math.MaxUint32)), Parent: uint32(d.uint(math.MaxUint32)),
+		Fails: int(d.uint(mostFails)), Why: Failure(d.uint(uint64(FailedOther))),
+	}
+	for range d.uint(radios) {
+		in := InnerState{Radio: uint8(d.uint(radios)), Count: int(d.uint(maxCount))}
+		in.Seconds, in.Joules = d.float(), d.float()
+		f.Inner = append(f.Inner, in)
+	}
+	for _, list := range []*[]Sample{&f.Here, &f.There} {
+		for range d.uint(ringSize) {
+			*list = append(*list, d.sample())
+		}
+	}
+	return f
+}
+
+func (d *decoder) sample() Sample {
+	s := Sample{Stamp: int64(d.uint(math.MaxInt64)), Exact: uint32(d.uint(math.MaxUint32))}
+	for i := range s.X {
+		s.X[i] = d.float32()
+	}
+	for _, v := range []*float64{&s.Seconds, &s.Compute, &s.Up, &s.Down, &s.Trips, &s.Capture, &s.Apply} {
+		if *v = d.float(); *v < 0 {
+			d.bad = true
+		}
+	}
+	return s
+}
