@@ -122,21 +122,56 @@ func remote(o Offload, l Link, p *energy.Profile) (parts [partCount]part, ok boo
 }
 
 // transfer is how long n bytes take at rate bytes per second when at first only
-// window bytes may be in flight, doubling each round trip (slow start). The
-// propagation of the last byte is not included: it is part of a round trip.
+// window bytes may be in flight. The propagation of the last byte is not
+// included: it is part of a round trip.
 func transfer(n int64, rate float64, rtt time.Duration, window int64) (seconds float64) {
-	left, trip, w := float64(max(n, 0)), rtt.Seconds(), float64(window)
-	for window > 0 && w < left && w < rate*trip {
-		seconds += trip
+	plain := float64(n) / rate
+	return plain + slowStart(n, rtt.Seconds(), plain, window)
+}
+
+// slowStart is the time that a sender of n bytes, which take plain seconds at
+// the link's rate, spends waiting for acknowledgements because only window bytes
+// may be in flight at first: that doubles each round trip, until the link is
+// full. A window of 0 knows no limit.
+func slowStart(n int64, rtt, plain float64, window int64) (seconds float64) {
+	if window <= 0 || n <= window || rtt <= 0 || plain <= 0 {
+		return 0
+	}
+	perByte := plain / float64(n)
+	left, w := float64(n), float64(window)
+	for w < left && w*perByte < rtt {
+		seconds += rtt - w*perByte
 		left -= w
 		w *= 2
 	}
-	return seconds + left/rate
+	return seconds
+}
+
+// withoutSlowStart is the inverse: what n bytes that took so long would have
+// taken without slow start. It fails where the round trips alone explain all.
+func withoutSlowStart(n int64, rtt, took float64, window int64) (plain float64, ok bool) {
+	if window <= 0 || n <= window || rtt <= 0 {
+		return took, true
+	}
+	// With k round trips waited for, took = plain + k*rtt - plain*sent/n.
+	left, w, sent := float64(n), float64(window), 0.0
+	for k := 0.0; ; k++ {
+		plain = (took - k*rtt) / (1 - sent/float64(n))
+		if plain <= 0 {
+			return 0, false
+		}
+		if w >= left || w*plain/float64(n) >= rtt {
+			return plain, true
+		}
+		sent += w
+		left -= w
+		w *= 2
+	}
 }
 
 // Limits of what is believed of an offload, so that sums stay finite.
 const (
-	maxDuration   = 100 * 365 * 24 * time.Hour / 10
+	maxDuration   = 10 * 365 * 24 * time.Hour
 	maxRoundTrips = 1 << 30
 )
 
