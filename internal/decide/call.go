@@ -116,6 +116,7 @@ const (
 	FailedLink   Failure = iota // the link, the clone, a refusal for load: nothing about the function
 	FailedPinned                // it needs what only the device has
 	FailedLimit                 // too large, too many effects
+	FailedLate                  // it was given up because it took too long
 	FailedOther                 // a trap, a changed file, an abandonment
 )
 
@@ -162,4 +163,5 @@ type Decision struct {
 	Patience float64
 	Offload  cost.Offload // what the prediction for the clone consists of
 	Block    Failure      // of WhyBlocked
+	Up       bool         // there was a clone
 }

@@ -198,7 +198,7 @@ func (d *Decider) Enter(c *Call) Decision {
 
 // weigh is Enter's decision.
 func (d *Decider) weigh(f *function, h *history, c *Call, now time.Duration) Decision {
-	out := Decision{Watch: true}
+	out := Decision{Watch: true, Up: d.up}
 	b := d.believe(h, c)
 	if b.known {
 		out.Known[Device] = true
@@ -244,6 +244,19 @@ func (d *Decider) weigh(f *function, h *history, c *Call, now time.Duration) Dec
 		out.Patience = out.High[Clone] + b.high + slackSeconds
 	}
 	return out
+}
+
+// WorthWaiting is how many seconds a program may wait for its clone before it
+// begins: what the promise allows, where a firm prediction says that the whole of
+// it is going to move once there is one; otherwise 0. There need be no link yet.
+func (d *Decider) WorthWaiting(c *Call) float64 {
+	c.prepare()
+	h := d.funcs[c.K].at(c.Parent)
+	b := d.believe(h, c)
+	if !b.known || !h.firm(c, &b) || h.there.n == 0 || d.funcs[c.K].block.fails > 0 || b.ratio > stayMargin/2 {
+		return 0
+	}
+	return slack(b.mid) / 2
 }
 
 // measure counts the dirty bytes where that is worth its time.

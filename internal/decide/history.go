@@ -102,6 +102,16 @@ func (h *history) moved(r *record, s *speed) {
 	h.there.add(r)
 }
 
+// late learns a call that was given up at the clone: of its bytes nothing.
+func (h *history) late(r *record, s *speed) {
+	if !sensible(r.compute) {
+		return
+	}
+	h.begin(s)
+	r.x[featureSite] = 1
+	h.work.observe(&r.x, r.exact, logSeconds(r.compute), -1)
+}
+
 // speed is what a clone takes for a second's work here, over all functions: for
 // those that have not been there yet.
 type speed struct {

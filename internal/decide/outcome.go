@@ -3,6 +3,8 @@ package decide
 import (
 	"math"
 	"time"
+
+	"github.com/clonecloud/clonecloud/internal/cost"
 )
 
 // record is one call that was measured.
@@ -153,14 +155,32 @@ func (d *Decider) Moved(c *Call, predicted *Decision, o Outcome) {
 func (d *Decider) Failed(c *Call, why Failure, seconds float64) {
 	f := &d.funcs[c.K]
 	f.at(c.Parent).last = Device
-	if why == FailedLink {
+	switch why {
+	case FailedLink:
 		d.loss.observe(d.link.Kind, true, d.conf.Now())
-	} else {
+	case FailedLate:
+		// It computes at least as long as it was waited for.
+		f.at(c.Parent).late(&record{stamp: d.conf.Wall(), exact: c.exact, x: c.x, seconds: seconds, compute: seconds}, &d.speed)
+	case FailedPinned, FailedLimit, FailedOther:
 		f.block.failed(why, f.calls)
 	}
 	if n := len(d.frames); n > 0 && sensible(seconds) {
 		d.frames[n-1].away += seconds // nobody's computing
 	}
+}
+
+// LocalJoules is what the device spends in so many seconds of computing.
+func (d *Decider) LocalJoules(seconds float64) float64 { return d.localCost(seconds).Joules }
+
+// MovedJoules is what the device spends on an offload over the present link.
+func (d *Decider) MovedJoules(o Outcome) float64 {
+	j := d.remoteCost(cost.Offload{
+		Capture: duration(o.Capture), Apply: duration(o.Apply), BytesUp: o.BytesUp, BytesDown: o.BytesDown, RoundTrips: o.RoundTrips,
+	}, o.Compute).Joules
+	if math.IsInf(j, 0) {
+		return 0 // the link has gone meanwhile
+	}
+	return j
 }
 
 // Again watches the local run of a call whose attempt came to nothing.

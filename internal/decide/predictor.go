@@ -68,6 +68,8 @@ const (
 	// before errors are known: pseudo-errors of that size stay in the quantiles.
 	priorError   = 0.4
 	pseudoWeight = 1.0
+	// mostSkew bounds what one error says about the mean, as a logarithm.
+	mostSkew = 1.5
 	// farOff is an error, as a logarithm, that two times in a row on one side
 	// means that things have changed, beside what errors there were before.
 	farOff = 0.5
@@ -318,7 +320,7 @@ func (p *predictor) weigh() {
 	for i := range min(p.nerrs, ringSize) {
 		e := float64(p.errs[(p.nerrs-1-i)%ringSize])
 		all[n] = weighed{e, w}
-		sum += w * math.Exp(min(max(e, -3), 3))
+		sum += w * math.Exp(min(max(e, -mostSkew), mostSkew))
 		total += w
 		w *= errorAge
 		n++

@@ -1,6 +1,7 @@
 package decide
 
 import (
+	"cmp"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -59,7 +60,7 @@ const (
 	stateMagic   = "ccdecide"
 	stateVersion = 1
 	// Limits of a stored state.
-	maxStateFuncs = 4096
+	maxStateFuncs = 128
 	maxStateBytes = 8 << 20
 )
 
@@ -84,7 +85,27 @@ func (d *Decider) State() *State {
 		}
 	}
 	s.Functions = append(s.Functions, d.others...)
+	s.shorten()
 	return s
+}
+
+// shorten keeps the functions that take most time.
+func (s *State) shorten() {
+	if len(s.Functions) <= maxStateFuncs {
+		return
+	}
+	slices.SortStableFunc(s.Functions, func(a, b FunctionState) int { return cmp.Compare(b.seconds(), a.seconds()) })
+	s.Functions = s.Functions[:maxStateFuncs]
+}
+
+// seconds is the time of the samples.
+func (f *FunctionState) seconds() (sum float64) {
+	for _, list := range [][]Sample{f.Here, f.There} {
+		for i := range list {
+			sum += list[i].Seconds
+		}
+	}
+	return sum
 }
 
 // kept is the State of one history.
@@ -180,9 +201,7 @@ func Merge(stored, run *State) *State {
 		f := &out.Functions[at]
 		f.Here, f.There = join(old.Here, f.Here), join(old.There, f.There)
 	}
-	if len(out.Functions) > maxStateFuncs {
-		out.Functions = out.Functions[:maxStateFuncs]
-	}
+	out.shorten()
 	return &out
 }
 

@@ -37,7 +37,7 @@ func (d *Decider) Reason(out *Decision) string {
 	}
 	switch out.Why {
 	case WhyNoClone:
-		if d.up {
+		if out.Up {
 			return "nothing is known of the link yet"
 		}
 		return "no clone is connected"
@@ -89,6 +89,8 @@ func (f Failure) String() string {
 		return "it is too large"
 	case FailedLink:
 		return "the link was lost"
+	case FailedLate:
+		return "the clone takes too long"
 	case FailedOther:
 	}
 	return "its attempts end without a result"

@@ -23,14 +23,16 @@ var allowed = map[string][]string{
 	"internal/link/pairing":   {"internal/link", "internal/link/identity", "internal/link/shape"},
 	"internal/profile/store":  {"internal/profile"},
 	"internal/profile/export": {"internal/profile"},
+	"internal/decide":         {"internal/cost", "internal/energy"},
 	"internal/runner": {
-		"internal/callgraph", "internal/engine", "internal/offload", "internal/pagestate", "internal/profile", "internal/rewrite",
+		"internal/callgraph", "internal/cost", "internal/decide", "internal/energy", "internal/engine", "internal/offload", "internal/pagestate", "internal/profile", "internal/rewrite",
 		"internal/runner/proc", "internal/wasi", "internal/wasi/site", "internal/wasi/stage", "internal/wasmbin", "internal/wire",
 	},
 	"internal/node": {
 		"internal/engine", "internal/link", "internal/link/identity", "internal/offload", "internal/runner", "internal/runner/proc", "internal/wire",
 	},
 	"internal/device": {
+		"internal/cost", "internal/decide", "internal/energy",
 		"internal/engine", "internal/link", "internal/link/identity", "internal/link/shape", "internal/profile", "internal/profile/store",
 		"internal/runner", "internal/runner/proc", "internal/wasi/stage", "internal/wire",
 	},

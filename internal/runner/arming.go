@@ -10,8 +10,12 @@ import (
 // nobody disarms it, so each decides by what it knows alone.
 type silencer uint8
 
-// byProfile disarms what is too short to be looked at so often.
-const byProfile silencer = 1 << iota
+const (
+	// byProfile disarms what is too short to be looked at so often.
+	byProfile silencer = 1 << iota
+	// byDecision disarms what is too short to move.
+	byDecision
+)
 
 // arming keeps the arm masks: a candidate whose bit is clear runs without a call
 // of the host. Candidates beyond the masks' bits share them; such a bit is clear

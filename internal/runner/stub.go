@@ -66,6 +66,7 @@ func (r *deviceRun) entered(k int, args, results []uint64) rewrite.Status {
 	}
 	link, changes := r.pipe.linkState()
 	r.follow(link, changes)
+	r.args = args
 	where, reason, watch := r.decide.choose(k, link, r.heldBytes)
 	if where == siteClone {
 		defer func() { r.outermost = false }()
@@ -103,6 +104,7 @@ func (r *deviceRun) left(k int) {
 	w.call.Seconds += took.Seconds()
 	if r.decide.ran(k, took) || w.call.Fallback {
 		w.call.Context = r.profile.context()
+		r.auto.describe(&w.call)
 		if w.call.Began == 0 { // else there was an attempt before
 			w.call.Began = w.began.Sub(r.epoch).Seconds()
 		}

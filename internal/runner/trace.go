@@ -52,6 +52,7 @@ func (r *deviceRun) attempted(k int, args []uint64, report *Call, end offload.De
 	report.Began = seconds(r.live.times.began)
 	if in, ok := end.(offload.Install); ok {
 		report.Phases = r.phases(time.Duration(in.Return.ComputeNanos))
+		r.live.phases = report.Phases
 	}
 	if r.profile != nil {
 		report.Context = r.profile.context()
