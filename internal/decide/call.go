@@ -154,6 +154,8 @@ type Decision struct {
 	// Known says which of Predicted mean something.
 	Known     [sites]bool
 	Predicted [sites]Cost
+	// Middle is the median of the seconds, where Predicted is their mean.
+	Middle [sites]float64
 	// Low and High are the first and ninth decile of the seconds.
 	Low, High [sites]float64
 	// Uncertain: the deciles overlap so far that either site may be better.

@@ -21,7 +21,8 @@ type Config struct {
 	// by these, because another start may choose other candidates.
 	Functions []uint32
 	Stored    *State // nil: nothing is known
-	Partition []Row  // the partition that holds for this link and objective
+	Estimator Estimator
+	Partition []Row // the partition that holds for this link and objective
 }
 
 // Row is one row of a partition: where calls of a function from a parent ran
@@ -61,6 +62,7 @@ type Decider struct {
 type function struct {
 	all   []*history // by parent: few
 	index uint32
+	how   Estimator
 	calls int
 	block blockade
 }
@@ -96,7 +98,8 @@ const (
 	// measureShare: dirty bytes are counted when that takes at most this share of
 	// the call.
 	measureShare = 0.01
-	day          = 24 * time.Hour
+	// waitShare of the slack may be spent waiting for a clone to be connected.
+	waitShare = 0.8
 )
 
 // New makes a Decider; what is stored of other modules' functions is ignored.
@@ -112,7 +115,7 @@ func New(c Config) *Decider {
 	}
 	d := &Decider{conf: c, funcs: make([]function, len(c.Functions))}
 	for k, index := range c.Functions {
-		d.funcs[k].index = index
+		d.funcs[k].index, d.funcs[k].how = index, c.Estimator
 	}
 	d.arm.init(len(c.Functions))
 	d.measured = average{mean: 20e-6, n: 1}
@@ -156,7 +159,7 @@ func (f *function) at(parent int) *history {
 	if len(f.all) >= maxParents {
 		return f.all[maxParents-1]
 	}
-	h := newHistory(parent)
+	h := newHistory(parent, f.how)
 	f.all = append(f.all, h)
 	return h
 }
@@ -203,7 +206,7 @@ func (d *Decider) weigh(f *function, h *history, c *Call, now time.Duration) Dec
 	if b.known {
 		out.Known[Device] = true
 		out.Predicted[Device] = d.localCost(b.mean)
-		out.Low[Device], out.High[Device] = b.low, b.high
+		out.Middle[Device], out.Low[Device], out.High[Device] = b.mid, b.low, b.high
 	}
 	switch {
 	case !d.up:
@@ -229,7 +232,7 @@ func (d *Decider) weigh(f *function, h *history, c *Call, now time.Duration) Dec
 	out.Offload = o
 	out.Offload.Compute = duration(b.mean * b.ratio)
 	out.Known[Clone] = !math.IsInf(v.there.Seconds, 1)
-	out.Predicted[Clone] = v.there
+	out.Predicted[Clone], out.Middle[Clone] = v.there, d.remoteCost(o, b.mid*b.ratio).Seconds
 	out.Low[Clone], out.High[Clone] = v.small.Seconds, d.remoteCost(d.pessimistic(high), b.high*b.ratioH).Seconds
 	if !out.Known[Clone] {
 		out.Why = WhyNoClone
@@ -253,10 +256,10 @@ func (d *Decider) WorthWaiting(c *Call) float64 {
 	c.prepare()
 	h := d.funcs[c.K].at(c.Parent)
 	b := d.believe(h, c)
-	if !b.known || !h.firm(c, &b) || h.there.n == 0 || d.funcs[c.K].block.fails > 0 || b.ratio > stayMargin/2 {
+	if !b.known || !h.firm(c, &b) || d.funcs[c.K].block.fails > 0 || b.ratio > stayMargin/2 {
 		return 0
 	}
-	return slack(b.mid) / 2
+	return waitShare * slack(b.mid)
 }
 
 // measure counts the dirty bytes where that is worth its time.
@@ -331,7 +334,7 @@ func (d *Decider) choose(h *history, out *Decision, v *verdict) {
 	// In units of the cost of staying.
 	ratio := d.expected(d.relative(v.there, v.stay), v.now)
 	low, high := d.relative(v.best, v.stay), d.relative(v.worst, v.stay)
-	hereLow := v.belief.low / v.belief.mean
+	hereLow := v.belief.low / v.belief.mean * math.Exp(-1.28*math.Sqrt(drift*float64(h.sinceHere)))
 	// What is lost if the call turns out short: all but its computing.
 	small := d.localCost(v.belief.low)
 	short := d.relative(v.small, small) - 1

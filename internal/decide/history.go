@@ -33,6 +33,7 @@ type history struct {
 	waitHere  int  // how many calls are to pass before one is sampled there for knowledge
 	waitAway  int
 	calls     int
+	lates     int // attempts that were given up
 
 	// prior is the partition's row; it counts until both sites are known.
 	prior *Row
@@ -48,8 +49,10 @@ const (
 	longestLag = 1 << 20 // and at most
 )
 
-func newHistory(parent int) *history {
-	return &history{parent: parent, waitHere: firstWait, waitAway: firstWait}
+func newHistory(parent int, how Estimator) *history {
+	h := &history{parent: parent, waitHere: firstWait, waitAway: firstWait}
+	h.work.how, h.up.how, h.down.how = how, how, how
+	return h
 }
 
 // limits of what is believed of an observation.
@@ -87,6 +90,10 @@ func (h *history) moved(r *record, s *speed) {
 		return
 	}
 	h.begin(s)
+	if p := h.prior; h.work.n == 0 && p != nil && p.Local > 0 {
+		// What the partition says of this site stands for a call that was timed here.
+		h.work.observe(&r.x, r.exact, logSeconds(p.Local), -1)
+	}
 	r.x[featureSite] = 1
 	h.work.observe(&r.x, r.exact, logSeconds(r.compute), -1)
 	r.x[featureSite] = 0
@@ -108,6 +115,7 @@ func (h *history) late(r *record, s *speed) {
 		return
 	}
 	h.begin(s)
+	h.lates++
 	r.x[featureSite] = 1
 	h.work.observe(&r.x, r.exact, logSeconds(r.compute), -1)
 }
@@ -121,9 +129,9 @@ type speed struct {
 
 const (
 	// priorSpeed is what an unknown clone is taken for: a server, about three
-	// times as fast as a phone, and as likely as not off by a factor of 1.6.
+	// times as fast as a phone, and as likely as not off by a factor of 2.
 	priorSpeed    = 0.33
-	priorSpeedDev = 0.7
+	priorSpeedDev = 1.0
 )
 
 func (s *speed) observe(l float64) {
@@ -166,8 +174,8 @@ func (d *Decider) believe(h *history, c *Call) (b belief) {
 		b.known = true
 		b.mid, b.mean = math.Exp(y), math.Exp(y+max(p.mean, 0))
 		b.low, b.high = math.Exp(y+min(p.quantile(tenth), -doubt)), math.Exp(y+max(p.quantile(ninetieth), doubt))
-		if h.there.n > 0 {
-			log, dev = p.w[featureSite], math.Sqrt(p.p[featureSite][featureSite])
+		if h.there.n+h.lates > 0 {
+			log, dev = p.w[featureSite], math.Sqrt(p.p[featureSite][featureSite]+drift*float64(h.sinceAway))
 		} else if log0, dev0 := p.site.mean, math.Sqrt(p.site.variance); dev0 < dev {
 			log, dev = log0, dev0
 		}
@@ -186,6 +194,9 @@ const (
 	// may be, and firmSpread by which factor its deciles may differ.
 	nearEnough = 0.5
 	firmSpread = 4
+	// drift is the variance of how fast a site is that comes with each call that
+	// is not made there: so that both are tried again one day.
+	drift = 0.001
 )
 
 // firm reports whether calls of the same class of input have been measured, and

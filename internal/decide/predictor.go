@@ -18,6 +18,7 @@ type predictor struct {
 	n    int // observations
 	base vector
 	site prior // of the slope of featureSite
+	how  Estimator
 	// noise is the variance of what no feature explains: of the square of each
 	// error, what is left when the doubt about the coefficients is taken off.
 	noise  average
@@ -62,7 +63,7 @@ const (
 	// bandwidth is how many octaves away a call is still a neighbour.
 	bandwidth = 0.35
 	recency   = 0.75 // weight of a neighbour after each further call
-	elsewhere = 0.3  // weight of one at the other site
+	elsewhere = 0.1  // weight of one at the other site
 	shrink    = 0.15 // weight of no correction at all
 	// priorError is what a prediction is taken to be off by (a factor of 1.5)
 	// before errors are known: pseudo-errors of that size stay in the quantiles.
@@ -70,24 +71,25 @@ const (
 	pseudoWeight = 1.0
 	// mostSkew bounds what one error says about the mean, as a logarithm.
 	mostSkew = 1.5
+	// unseen is a variance that says that no such call has been seen.
+	unseen = 0.5
 	// farOff is an error, as a logarithm, that two times in a row on one side
 	// means that things have changed, beside what errors there were before.
 	farOff = 0.5
 	// seasoned is how many predictions there must have been before.
-	seasoned = 6
+	seasoned = 3
 )
 
-// how selects an estimator, for the measurement that chose one.
-type how uint8
+// Estimator is how predictors predict. The zero one is for use; the others are
+// for the measurement that chose it.
+type Estimator uint8
 
+// The estimators.
 const (
-	both how = iota
-	leastSquares
-	nearest
+	Both Estimator = iota
+	LeastSquares
+	Nearest
 )
-
-// estimator is what predictors use: a variable for the measurement only.
-var estimator = both
 
 func (p *predictor) reset(x *vector, y float64, slope int) {
 	p.base = *x
@@ -141,15 +143,16 @@ func (p *predictor) doubt(x *vector) (v float64) {
 // predict returns the natural logarithm of the quantity; n must not be 0.
 func (p *predictor) predict(x *vector, exact uint32) float64 {
 	linear := p.linear(x)
-	if estimator == leastSquares {
+	if p.how == LeastSquares {
 		return linear
 	}
 	var sum, weight float64
-	age := 1.0
+	ages := [sites]float64{1, 1}
 	for i := range min(p.n, ringSize) {
 		q := &p.ring[(p.next-1-i+2*ringSize)%ringSize]
-		w := age
-		age *= recency
+		at := Site(q.x[featureSite])
+		w := ages[at]
+		ages[at] *= recency
 		if q.x[featureSite] != x[featureSite] {
 			w *= elsewhere
 		}
@@ -163,14 +166,14 @@ func (p *predictor) predict(x *vector, exact uint32) float64 {
 				w *= 0.5
 			}
 		}
-		if estimator == nearest {
+		if p.how == Nearest {
 			sum += w * float64(q.y)
 		} else {
 			sum += w * (float64(q.y) - p.linear(&q.x))
 		}
 		weight += w
 	}
-	if estimator == nearest {
+	if p.how == Nearest {
 		if weight < 1e-6 {
 			return float64(p.ring[(p.next-1+ringSize)%ringSize].y)
 		}
@@ -234,7 +237,7 @@ func (p *predictor) observe(x *vector, exact uint32, y float64, slope int) {
 	if p.n == 0 {
 		p.reset(x, y, slope)
 	} else {
-		p.notice(y - p.predict(x, exact))
+		p.notice(x, y-p.predict(x, exact))
 	}
 	p.learn(x, y)
 	p.ring[p.next] = point{*x, float32(y), exact}
@@ -270,8 +273,9 @@ func (p *predictor) shift(by float64) {
 
 // notice keeps the error of a prediction, and sees a change: after two errors
 // in a row that are far off to one side what was learnt before counts little.
-func (p *predictor) notice(e float64) {
-	far := max(farOff, 1.5*p.spread())
+func (p *predictor) notice(x *vector, e float64) {
+	usual := math.Sqrt(p.noise.mean)
+	far := max(farOff, 2.5*usual)
 	switch {
 	case e > far && p.off >= 0:
 		p.off++
@@ -281,24 +285,47 @@ func (p *predictor) notice(e float64) {
 		p.off = 0
 	}
 	if (p.off >= 2 || p.off <= -2) && p.nerrs >= seasoned {
-		p.unsettle()
+		p.unsettle(Site(x[featureSite]))
 		return
 	}
-	p.errs[p.nerrs%ringSize] = float32(e)
+	doubt := p.doubt(x)
+	if doubt > unseen {
+		return // it says how little was known
+	}
+	// One surprise says little about the next call.
+	usual = 3 * math.Sqrt(p.noise.mean+doubt)
+	p.errs[p.nerrs%ringSize] = float32(min(max(e, -usual), usual))
 	p.nerrs++
 	p.weigh()
 }
 
-// unsettle forgets the level, and all calls but the latest; the slopes stand.
-func (p *predictor) unsettle() {
-	last := p.ring[(p.next-1+ringSize)%ringSize]
-	p.ring[0], p.next, p.n, p.off, p.nerrs = last, 1, 1, 0, 0
-	for _, i := range []int{featureSite, features} {
-		for j := range p.p {
-			p.p[i][j], p.p[j][i] = 0, 0
+// unsettle forgets how fast a site is, and its calls but the latest; the slopes
+// stand.
+func (p *predictor) unsettle(at Site) {
+	n, kept := min(p.n, ringSize), [ringSize]point{}
+	m := 0
+	for i := range n {
+		q := p.ring[(p.next-n+i+ringSize)%ringSize]
+		if i == n-1 || Site(q.x[featureSite]) != at {
+			kept[m] = q
+			m++
 		}
-		p.p[i][i] = p.limit(i)
 	}
+	p.ring, p.n, p.next, p.off, p.nerrs = kept, m, m%ringSize, 0, 0
+	p.noise, p.fitted = average{noiseVar, 3}, noiseVar
+	i := coefficient(at)
+	for j := range p.p {
+		p.p[i][j], p.p[j][i] = 0, 0
+	}
+	p.p[i][i] = max(p.limit(i), levelVar)
+}
+
+// coefficient is that which says how fast a site is.
+func coefficient(at Site) int {
+	if at == Clone {
+		return featureSite
+	}
+	return features
 }
 
 // Quantiles that are kept.
@@ -375,7 +402,8 @@ func (p *predictor) learn(x *vector, y float64) {
 	}
 	e := y - p.linear(x)
 	denominator := forgetting*p.noise.mean + doubt
-	p.noise.observe(min(max(e*e-doubt, leastNoise), topNoise), 0.15)
+	// One surprise is no noise: it may be that something has changed.
+	p.noise.observe(min(max(e*e-doubt, leastNoise), topNoise, 9*p.noise.mean), 0.15)
 	for i := range p.w {
 		p.w[i] += pu[i] / denominator * e
 	}
@@ -384,9 +412,16 @@ func (p *predictor) learn(x *vector, y float64) {
 			p.p[i][j] -= pu[i] * pu[j] / denominator
 		}
 	}
-	// Forgetting inflates the doubt, but never beyond what there was at first.
+	// Forgetting inflates the doubt, but never beyond what there was at first, and
+	// of the site's own speed only: a clone that becomes slow says nothing about
+	// the device, whose calls are not seen meanwhile. Who is wrong about that finds
+	// out when the call comes back.
+	other := coefficient(Device)
+	if Site(x[featureSite]) == Device {
+		other = coefficient(Clone)
+	}
 	for i := range pu {
-		if grown := p.p[i][i] / forgetting; grown <= p.limit(i) {
+		if grown := p.p[i][i] / forgetting; grown <= p.limit(i) && i != other {
 			for j := range pu {
 				if i != j {
 					p.p[i][j] /= math.Sqrt(forgetting)

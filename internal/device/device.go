@@ -93,6 +93,9 @@ type Options struct {
 	MaxSlowdown float64
 	Power       *energy.Profile
 	Partition   []decide.Row
+	// Record has every call run here and told with its features; see
+	// runner.Decide.
+	Record bool
 	// Trace asks for Result.Trace to have the calls that ran on the device.
 	Trace bool
 	// Depth keeps calls on the device that are inside fewer others, with

@@ -111,6 +111,6 @@ func (m *manager) decide(expect bool) runner.Decide {
 	}
 	return runner.Decide{
 		Objective: m.o.Objective, MaxSlowdown: m.o.MaxSlowdown, Radio: m.radio(), Power: m.o.Power,
-		Expect: expect, Learnt: m.learnt(), Partition: m.o.Partition,
+		Record: m.o.Record, Expect: expect, Learnt: m.learnt(), Partition: m.o.Partition,
 	}
 }

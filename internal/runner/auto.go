@@ -23,9 +23,12 @@ type Decide struct {
 	MaxSlowdown float64         // 0: 2
 	Radio       energy.Radio    // of the link
 	Power       *energy.Profile `json:",omitempty"` // nil: package energy's default
-	Expect      bool            // a clone is being connected to
-	Learnt      []byte          // decide.State as it was stored; empty: nothing is known
-	Partition   []decide.Row    `json:",omitempty"`
+	// Record keeps every call here and tells each with its features, for the
+	// recorded sites of package bench/decide.
+	Record    bool         `json:",omitempty"`
+	Expect    bool         // a clone is being connected to
+	Learnt    []byte       // decide.State as it was stored; empty: nothing is known
+	Partition []decide.Row `json:",omitempty"`
 }
 
 // auto is the policy of --where=auto: it fills in a call's features and tells
@@ -40,6 +43,7 @@ type auto struct {
 	decided []decide.Decision
 	active  []int // by candidate: watched calls of it in progress
 	input   programInput
+	records recording
 	changes int // of the link, that d has been told
 	armed   int // version of the arming that is in force
 }
@@ -75,6 +79,9 @@ func (a *auto) choose(k int, link *wire.LinkState, _ func() int64) (where, reaso
 	a.follow(link)
 	a.prepare(k, a.r.args)
 	c := &a.call
+	if a.r.start.Decide.Record {
+		return a.record(k)
+	}
 	a.out = a.d.Enter(c)
 	if a.out.Site == decide.Clone {
 		return siteClone, "", true
@@ -93,7 +100,9 @@ func (a *auto) choose(k int, link *wire.LinkState, _ func() int64) (where, reaso
 // prepare fills in the features of a call of candidate k.
 func (a *auto) prepare(k int, args []uint64) {
 	c := &a.call
-	c.K, c.Parent, c.Dirty, c.Class, c.Files, c.Whole = k, decide.NoParent, -1, 0, 0, false
+	c.K, c.Parent, c.Dirty = k, decide.NoParent, -1
+	// A call in a run of another input is another call.
+	c.Class, c.Files, c.Whole = a.input.class, a.input.bytes, false
 	if n := len(a.decided); n > 0 {
 		c.Parent = a.r.watch[len(a.r.watch)-1].k
 	}
@@ -108,9 +117,10 @@ func (a *auto) prepare(k int, args []uint64) {
 		n++
 	}
 	if a.r.outermost && a.r.program(cand) {
-		n = copy(a.args[:], a.input.numbers)
-		c.Class, c.Files, c.Whole = a.input.class, a.input.bytes, true
+		n, c.Whole = 0, true
 	}
+	// What the program was told by its arguments explains calls that have few.
+	n += copy(a.args[n:], a.input.numbers)
 	c.Args = a.args[:n]
 	if a.r.g.space != nil {
 		c.Memory = int64(a.r.g.space.Size())
@@ -215,6 +225,9 @@ func (a *auto) rearm() {
 
 // ran implements policy.
 func (a *auto) ran(k int, took time.Duration) bool {
+	if a.r.start.Decide.Record {
+		return a.records.ran(a, k)
+	}
 	if n := len(a.decided); n > 0 {
 		a.out = a.decided[n-1] // what describe is about
 		a.decided = a.decided[:n-1]
@@ -307,6 +320,10 @@ func isExit(err error) bool {
 // describe completes the report of the call that a.out is about.
 func (a *auto) describe(c *Call) {
 	if a == nil {
+		return
+	}
+	if a.r.start.Decide.Record {
+		a.records.describe(c)
 		return
 	}
 	if c.Reason == "" {

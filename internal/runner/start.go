@@ -159,6 +159,7 @@ type Call struct {
 	Attempts  int
 	Fallback  bool // an attempt failed and the call ran here
 	Remote    float64
+	Served    int     // imports that the device answered for it
 	Phases    *Phases `json:",omitempty"` // of a call that moved
 	Joules    float64 // that the device spent on it, by the model of its power
 	// Of a call that was weighed: what each site was expected to cost, the rule that
@@ -167,6 +168,7 @@ type Call struct {
 	Rule      string               `json:",omitempty"`
 	Term      string               `json:",omitempty"`
 	Uncertain bool                 `json:",omitempty"`
+	Features  *Features            `json:",omitempty"` // with Decide.Record
 }
 
 // Predicted is what a site was expected to cost.
