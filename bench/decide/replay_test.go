@@ -39,6 +39,7 @@ type replay struct {
 	link      cost.Link // what the Decider is told
 	up        bool
 	estimator decide.Estimator
+	speed     float64
 
 	now     time.Duration
 	d       *decide.Decider
@@ -55,6 +56,8 @@ type replay struct {
 }
 
 const warmUp = 5
+
+var dbg func(c *call, d *decide.Decision, there spend)
 
 // slower is how many times as long capture and apply take on the device as on
 // the machine that recorded them: they are the runner's own code, compiled for it.
@@ -107,6 +110,7 @@ func (r *replay) begin(x *run) {
 	conf := decide.Config{
 		Objective: r.objective, Now: func() time.Duration { return r.now }, Wall: func() int64 { return int64(r.now) + 1 },
 		Functions: r.funcs, Estimator: r.estimator,
+		CloneSpeed: r.speed,
 	}
 	if r.stored != nil {
 		s, err := decide.DecodeState(r.stored)
@@ -138,7 +142,8 @@ func (r *replay) call(i int, parent int, factor float64) (chosen, best spend) {
 	if c.Clone != nil && r.up {
 		there, outcome = r.remote(c, factor)
 	}
-	d, watched := r.enter(c, k, parent)
+	entry := r.callOf(c, k, parent)
+	d, watched := r.enter(entry)
 	if c.Clone == nil && d.Site == decide.Clone {
 		// It was never moved when it was recorded: the site is not there.
 		d.Site, watched = decide.Device, false
@@ -146,14 +151,12 @@ func (r *replay) call(i int, parent int, factor float64) (chosen, best spend) {
 	r.judge(c, &d, there)
 	failed := c.Clone != nil && c.Clone.Failed != ""
 	if d.Site == decide.Clone && !failed {
-		entry := *r.callOf(c, k, parent)
 		r.now += time.Duration(there.seconds * 1e9)
-		r.d.Moved(&entry, &d, outcome)
+		r.d.Moved(entry, &d, outcome)
 		r.moved++
 		_, best = r.alone(i, parent, factor, there, failed)
 		return there, best
 	}
-	entry := r.callOf(c, k, parent)
 	var lost spend
 	if d.Site == decide.Clone {
 		lost = r.local(0)
@@ -216,12 +219,11 @@ func (r *replay) callOf(c *call, k, parent int) *decide.Call {
 	}
 }
 
-func (r *replay) enter(c *call, k, parent int) (decide.Decision, bool) {
-	if !r.d.Armed(k) {
+func (r *replay) enter(x *decide.Call) (decide.Decision, bool) {
+	if !r.d.Armed(x.K) {
 		r.d.Tick()
 		return decide.Decision{Why: decide.WhyShort}, false
 	}
-	x := r.callOf(c, k, parent)
 	d := r.d.Enter(x)
 	r.decided++
 	return d, d.Site == decide.Device && d.Watch
@@ -229,6 +231,9 @@ func (r *replay) enter(c *call, k, parent int) (decide.Decision, bool) {
 
 // judge compares predictions with what is recorded of both sites.
 func (r *replay) judge(c *call, d *decide.Decision, there spend) {
+	if dbg != nil {
+		dbg(c, d, there)
+	}
 	r.seen[c.Function]++
 	if r.seen[c.Function] <= warmUp {
 		return
@@ -252,6 +257,9 @@ type result struct {
 func replayAll(tb testing.TB, t *trace, objective cost.Objective, link cost.Link, up bool, how decide.Estimator, seed uint64) (out result) {
 	r := &replay{
 		tb: tb, rng: rand.New(rand.NewPCG(seed, 7)), objective: objective, link: link, up: up, estimator: how, seen: map[uint32]int{},
+	}
+	if t.Device == "interpreter" {
+		r.speed = 1.0 / 180 // as the runner has it
 	}
 	for i := range t.Runs {
 		for j := range t.Runs[i].Calls {

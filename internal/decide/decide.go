@@ -21,8 +21,11 @@ type Config struct {
 	// by these, because another start may choose other candidates.
 	Functions []uint32
 	Stored    *State // nil: nothing is known
-	Estimator Estimator
-	Partition []Row // the partition that holds for this link and objective
+	// CloneSpeed is how long an unknown clone is taken to compute for what takes a
+	// second here; 0: 0.33, a server for a phone.
+	CloneSpeed float64
+	Estimator  Estimator
+	Partition  []Row // the partition that holds for this link and objective
 }
 
 // Row is one row of a partition: where calls of a function from a parent ran
@@ -43,9 +46,12 @@ type Decider struct {
 	funcs []function
 
 	speed speed
-	pack  average         // log of bytes sent over bytes dirty
-	fit   [radios]average // log of what the rest of an offload took over what was predicted
-	loss  risk
+	pack  average // log of bytes sent over bytes dirty
+	// upBytes and downBytes are logs of what calls of this module have sent and
+	// received: what a function that has not moved yet is expected to, at least.
+	upBytes, downBytes average
+	fit                [radios]average // log of what the rest of an offload took over what was predicted
+	loss               risk
 
 	link     cost.Link
 	up       bool
@@ -117,6 +123,10 @@ func New(c Config) *Decider {
 	for k, index := range c.Functions {
 		d.funcs[k].index, d.funcs[k].how = index, c.Estimator
 	}
+	if !(c.CloneSpeed > 0) {
+		c.CloneSpeed = priorSpeed
+	}
+	d.speed.first = math.Log(c.CloneSpeed)
 	d.arm.init(len(c.Functions))
 	d.measured = average{mean: 20e-6, n: 1}
 	d.restore(c.Stored)

@@ -45,12 +45,16 @@ type saving struct{ seconds, joules average }
 const radios = 8 // at least as many as package energy has
 
 const (
+	// growth is by how much a time is taken to grow with each octave of a feature
+	// until measured, as a logarithm: less than in proportion, which is 0.69.
+	growth     = 0.4
 	firstWait  = 8       // calls before the other site is sampled again
 	longestLag = 1 << 20 // and at most
 )
 
 func newHistory(parent int, how Estimator) *history {
 	h := &history{parent: parent, waitHere: firstWait, waitAway: firstWait}
+	h.work.grow, h.down.grow = growth, growth
 	h.work.how, h.up.how, h.down.how = how, how, how
 	return h
 }
@@ -123,8 +127,9 @@ func (h *history) late(r *record, s *speed) {
 // speed is what a clone takes for a second's work here, over all functions: for
 // those that have not been there yet.
 type speed struct {
-	log average // of the ratio
-	dev average // absolute deviation
+	first float64 // what an unknown clone is taken for, as a logarithm
+	log   average // of the ratio
+	dev   average // absolute deviation
 }
 
 const (
@@ -144,7 +149,7 @@ func (s *speed) observe(l float64) {
 // estimate gives the logarithm of the ratio and its standard deviation.
 func (s *speed) estimate() (log, dev float64) {
 	if s.log.n == 0 {
-		return math.Log(priorSpeed), priorSpeedDev
+		return s.first, priorSpeedDev
 	}
 	known := float64(s.log.n)
 	return s.log.mean, max(0.25, (priorSpeedDev+known*1.25*s.dev.mean)/(1+known))
@@ -172,8 +177,14 @@ func (d *Decider) believe(h *history, c *Call) (b belief) {
 		c.x[featureSite] = 0
 		y, doubt := p.predict(&c.x, c.exact), 1.28*math.Sqrt(p.doubt(&c.x))
 		b.known = true
-		b.mid, b.mean = math.Exp(y), math.Exp(y+max(p.mean, 0))
-		b.low, b.high = math.Exp(y+min(p.quantile(tenth), -doubt)), math.Exp(y+max(p.quantile(ninetieth), doubt))
+		low, high, skew := min(p.quantile(tenth), -doubt), max(p.quantile(ninetieth), doubt), max(p.mean, 0)
+		if n, dev := p.again(&c.x, c.exact); n > 0 && c.Class != 0 {
+			// The same call of the same input: it goes as it went, with what those vary.
+			sure := 1.28 * (dev + 2*priorError/float64(1+n))
+			low, high, skew = max(low, -sure), min(high, sure), min(skew, dev)
+		}
+		b.mid, b.mean = math.Exp(y), math.Exp(y+skew)
+		b.low, b.high = math.Exp(y+low), math.Exp(y+high)
 		if h.there.n+h.lates > 0 {
 			log, dev = p.w[featureSite], math.Sqrt(p.p[featureSite][featureSite]+drift*float64(h.sinceAway))
 		} else if log0, dev0 := p.site.mean, math.Sqrt(p.site.variance); dev0 < dev {
@@ -224,6 +235,9 @@ func (d *Decider) offload(h *history, c *Call) (mid, high cost.Offload) {
 		// What is dirty may have to travel; the answer is taken to be half of it.
 		up = frameBytes + dirty*d.packed()
 		down = frameBytes + dirty*d.packed()/2
+		if d.downBytes.n > 0 {
+			up, down = max(up, math.Exp(d.upBytes.mean)), max(down, math.Exp(d.downBytes.mean))
+		}
 		upH, downH = 2*up, 3*down
 	}
 	mid = cost.Offload{

@@ -69,6 +69,10 @@ func (d *Decider) Watched() int { return len(d.frames) }
 // Forget takes the innermost watched call back: it is not measured after all.
 func (d *Decider) Forget() { d.Unwind(len(d.frames) - 1) }
 
+// mostSupposed is which part of a call's time here may be what calls inside of it
+// that moved would have taken: more of it is a guess and no measurement.
+const mostSupposed = 0.3
+
 // learnLocal learns from a call that has run here.
 func (d *Decider) learnLocal(f *frame, took float64, now time.Duration) {
 	h := f.h
@@ -76,7 +80,9 @@ func (d *Decider) learnLocal(f *frame, took float64, now time.Duration) {
 	if alone < 0 {
 		alone = took
 	}
-	h.ran(&record{stamp: d.conf.Wall(), exact: f.call.exact, x: f.call.x, seconds: alone}, &d.speed)
+	if f.instead <= mostSupposed*alone || h.work.n == 0 {
+		h.ran(&record{stamp: d.conf.Wall(), exact: f.call.exact, x: f.call.x, seconds: alone}, &d.speed)
+	}
 	saved := &h.inner[d.link.Kind%radios]
 	if f.instead > 0 || saved.seconds.n > 0 {
 		saved.seconds.observe((f.instead-f.away)/max(alone, leastSeconds), 0.3)
@@ -134,6 +140,8 @@ func (d *Decider) Moved(c *Call, predicted *Decision, o Outcome) {
 	if c.Dirty > 0 && o.BytesUp > 0 {
 		d.pack.observe(math.Log(float64(o.BytesUp)/float64(c.Dirty)), 0.2)
 	}
+	d.upBytes.observe(math.Log(1+float64(o.BytesUp)), 0.3)
+	d.downBytes.observe(math.Log(1+float64(o.BytesDown)), 0.3)
 	f.block.succeeded()
 	d.loss.observe(d.link.Kind, false, d.conf.Now())
 	if n := len(d.frames); n > 0 {

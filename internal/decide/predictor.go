@@ -17,7 +17,8 @@ import (
 type predictor struct {
 	n    int // observations
 	base vector
-	site prior // of the slope of featureSite
+	site prior   // of the slope of featureSite
+	grow float64 // prior mean of the other slopes, but for featureDirty
 	how  Estimator
 	// noise is the variance of what no feature explains: of the square of each
 	// error, what is left when the doubt about the coefficients is taken off.
@@ -51,7 +52,7 @@ const (
 	forgetting = 0.97
 	// slopeVar is the prior variance of a slope, in logs per octave: a quantity
 	// that grows with the square of an argument has a slope of 2 ln 2 = 1.4.
-	slopeVar = 1.0
+	slopeVar = 0.35
 	// noiseVar is the variance of what no feature explains, until it is learnt.
 	noiseVar             = 0.02
 	leastNoise, topNoise = 0.002, 4.0
@@ -95,6 +96,9 @@ func (p *predictor) reset(x *vector, y float64, slope int) {
 	p.base = *x
 	p.base[featureSite] = 0
 	p.w = [features + 1]float64{}
+	for i := range featureDirty {
+		p.w[i] = p.grow
+	}
 	p.w[featureSite] = p.site.mean
 	p.noise, p.fitted = average{noiseVar, 3}, noiseVar
 	p.w[features] = y - p.site.mean*float64(x[featureSite])
@@ -212,6 +216,24 @@ func octaves(a, b float32) float64 {
 		return 0
 	}
 	return float64(a - b)
+}
+
+// again reports how calls of exactly these features went: how many of the recent
+// ones there are at the site, and their standard deviation.
+func (p *predictor) again(x *vector, exact uint32) (n int, dev float64) {
+	var sum, squares float64
+	for i := range min(p.n, ringSize) {
+		if q := &p.ring[i]; q.exact == exact && q.x[featureSite] == x[featureSite] {
+			n++
+			sum += float64(q.y)
+			squares += float64(q.y) * float64(q.y)
+		}
+	}
+	if n > 1 {
+		mean := sum / float64(n)
+		dev = math.Sqrt(max(squares/float64(n)-mean*mean, 0) * float64(n) / float64(n-1))
+	}
+	return n, dev
 }
 
 // reach is how far, in octaves, the nearest of the recent calls is away.

@@ -152,11 +152,14 @@ func (d *Decider) restore(s *State) {
 			d.others = append(d.others, *fs)
 			continue
 		}
-		d.funcs[k].restore(fs, parent, &d.speed)
+		d.funcs[k].restore(fs, parent, &d.speed, func(s *Sample) {
+			d.upBytes.observe(math.Log(1+s.Up), 0.3)
+			d.downBytes.observe(math.Log(1+s.Down), 0.3)
+		})
 	}
 }
 
-func (f *function) restore(fs *FunctionState, parent int, s *speed) {
+func (f *function) restore(fs *FunctionState, parent int, s *speed, sent func(*Sample)) {
 	h := f.at(parent)
 	if fs.Fails > 0 {
 		f.block = blockade{why: fs.Why, fails: min(fs.Fails, mostFails)}
@@ -169,6 +172,7 @@ func (f *function) restore(fs *FunctionState, parent int, s *speed) {
 			here = here[1:]
 		} else {
 			h.moved(there[0].record(), s)
+			sent(&there[0])
 			there = there[1:]
 		}
 	}
