@@ -150,7 +150,8 @@ func (r *replay) call(i int, parent int, factor float64) (chosen, best spend) {
 	}
 	r.judge(c, &d, there)
 	failed := c.Clone != nil && c.Clone.Failed != ""
-	if d.Site == decide.Clone && !failed {
+	late := d.Site == decide.Clone && there.seconds > max(d.Patience, 1) // as the runner has it
+	if d.Site == decide.Clone && !failed && !late {
 		r.now += time.Duration(there.seconds * 1e9)
 		r.d.Moved(entry, &d, outcome)
 		r.moved++
@@ -159,10 +160,14 @@ func (r *replay) call(i int, parent int, factor float64) (chosen, best spend) {
 	}
 	var lost spend
 	if d.Site == decide.Clone {
-		lost = r.local(0)
-		lost.seconds = 2 * r.link.RTT.Seconds()
+		why := decide.FailedPinned
+		lost = spend{2 * r.link.RTT.Seconds(), there.joules}
+		if late {
+			why = decide.FailedLate
+			lost.seconds = max(d.Patience, 1)
+		}
 		r.now += time.Duration(lost.seconds * 1e9)
-		r.d.Failed(entry, decide.FailedPinned, lost.seconds)
+		r.d.Failed(entry, why, lost.seconds)
 		r.d.Again(entry)
 		watched = true
 	}

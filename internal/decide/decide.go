@@ -255,6 +255,10 @@ func (d *Decider) weigh(f *function, h *history, c *Call, now time.Duration) Dec
 	h.chose(out.Site)
 	if out.Site == Clone {
 		out.Patience = out.High[Clone] + b.high + slackSeconds
+		if h.there.n == 0 {
+			// The first one is a bet: what it may lose is the call once more.
+			out.Patience = max(1.5*out.Predicted[Clone].Seconds, b.high) + slackSeconds
+		}
 	}
 	return out
 }

@@ -232,9 +232,10 @@ func (d *Decider) offload(h *history, c *Call) (mid, high cost.Offload) {
 		up, down = h.prior.BytesUp, h.prior.BytesDown
 		upH, downH = 2*up, 2*down
 	default:
-		// What is dirty may have to travel; the answer is taken to be half of it.
+		// What is dirty may have to travel. Of the answer nothing is known: its
+		// output counts too.
 		up = frameBytes + dirty*d.packed()
-		down = frameBytes + dirty*d.packed()/2
+		down = unknownAnswer + dirty*d.packed()/2
 		if d.downBytes.n > 0 {
 			up, down = max(up, math.Exp(d.upBytes.mean)), max(down, math.Exp(d.downBytes.mean))
 		}
@@ -261,9 +262,13 @@ func (p *predictor) bytes(c *Call) (mid, high float64) {
 }
 
 const (
-	frameBytes   = 500.0
-	fixedCapture = 200e-6
-	captureRate  = 500e6 // bytes per second
+	frameBytes = 500.0
+	// unknownAnswer is what a call that has never moved is taken to bring back, in
+	// bytes: mostly it is less, but the mean counts. It is little for most links,
+	// and enough to try a slow one with long calls only.
+	unknownAnswer = 128 << 10
+	fixedCapture  = 200e-6
+	captureRate   = 500e6 // bytes per second
 )
 
 // packed is which part of the dirty bytes travels, as learnt from all functions.
