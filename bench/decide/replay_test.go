@@ -52,12 +52,9 @@ type replay struct {
 	errs    [2][]float64 // of predictions after warmUp calls of a function, by site
 	moved   int
 	decided int
-	skip    bool
 }
 
 const warmUp = 5
-
-var dbg func(c *call, d *decide.Decision, there spend)
 
 // slower is how many times as long capture and apply take on the device as on
 // the machine that recorded them: they are the runner's own code, compiled for it.
@@ -236,9 +233,6 @@ func (r *replay) enter(x *decide.Call) (decide.Decision, bool) {
 
 // judge compares predictions with what is recorded of both sites.
 func (r *replay) judge(c *call, d *decide.Decision, there spend) {
-	if dbg != nil {
-		dbg(c, d, there)
-	}
 	r.seen[c.Function]++
 	if r.seen[c.Function] <= warmUp {
 		return

@@ -13,7 +13,6 @@ type armament struct {
 	state   []armed
 	version int
 	next    time.Duration // when the first of those asleep is to be woken
-	asleep  int
 }
 
 type armed struct {

@@ -285,14 +285,6 @@ func (p *predictor) refit() {
 	p.noise, p.fitted = noise, noise.mean
 }
 
-// shift moves the level of all that was learnt.
-func (p *predictor) shift(by float64) {
-	p.w[features] += by
-	for i := range p.ring {
-		p.ring[i].y += float32(by)
-	}
-}
-
 // notice keeps the error of a prediction, and sees a change: after two errors
 // in a row that are far off to one side what was learnt before counts little.
 func (p *predictor) notice(x *vector, e float64) {
@@ -397,9 +389,6 @@ func (p *predictor) quantile(which int) float64 {
 	}
 	return p.known[which]
 }
-
-// spread is half the distance between the deciles.
-func (p *predictor) spread() float64 { return (p.quantile(ninetieth) - p.quantile(tenth)) / 2 }
 
 // learn is one step of recursive least squares.
 func (p *predictor) learn(x *vector, y float64) {

@@ -31,22 +31,18 @@ type world struct {
 
 // job is one call of a simulated function.
 type job struct {
-	k              int
-	args           []float64
-	seconds        float64 // here
-	compute        float64 // there
-	claims         float64 // what the clone says; 0: the truth
-	dirty          int64
-	up, down       int64
-	fails          bool
-	why            Failure
-	class          uint32
-	whole          bool
-	sink           *Decision
-	lostAfter      float64
-	noMeasure      bool
-	clockJump      time.Duration
-	innerOfRunning func()
+	k         int
+	args      []float64
+	seconds   float64 // here
+	compute   float64 // there
+	claims    float64 // what the clone says; 0: the truth
+	dirty     int64
+	up, down  int64
+	fails     bool
+	why       Failure
+	class     uint32
+	whole     bool
+	lostAfter float64
 }
 
 func linkOf(kind energy.Radio, rtt time.Duration, up, down float64) cost.Link {

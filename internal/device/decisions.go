@@ -99,21 +99,23 @@ func longest(calls []CallReport, n int) []CallReport {
 
 // keptRuns lists the files, the latest first.
 func keptRuns(home string) ([]string, error) {
-	entries, err := os.ReadDir(decisionsDir(home))
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil
+	names, err := namesIn(decisionsDir(home), keptSuffix)
+	slices.Reverse(names)
+	return names, err
+}
+
+// namesIn lists the files in a folder with that ending, sorted; a folder that is
+// not there has none. Temporary files begin with a dot.
+func namesIn(dir, suffix string) (names []string, err error) {
+	entries, err := os.ReadDir(dir)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("list %s: %w", filepath.Base(dir), err)
 	}
-	if err != nil {
-		return nil, fmt.Errorf("list decisions: %w", err)
-	}
-	var names []string
 	for _, e := range entries {
-		if strings.HasSuffix(e.Name(), keptSuffix) && e.Name()[0] != '.' {
+		if strings.HasSuffix(e.Name(), suffix) && e.Name()[0] != '.' {
 			names = append(names, e.Name())
 		}
 	}
-	slices.Sort(names)
-	slices.Reverse(names)
 	return names, nil
 }
 

@@ -2,9 +2,7 @@ package device
 
 import (
 	"encoding/json"
-	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -143,19 +141,13 @@ func (p *presence) call(c *runner.Call) {
 // RunningNow lists the applications that run, the oldest first, and clears away
 // what killed managers have left.
 func RunningNow(home string, now time.Time) ([]Running, error) {
-	entries, err := os.ReadDir(runningDir(home))
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil
-	}
+	names, err := namesIn(runningDir(home), runningSuffix)
 	if err != nil {
-		return nil, fmt.Errorf("list what runs: %w", err)
+		return nil, err
 	}
 	var all []Running
-	for _, e := range entries {
-		base, ok := strings.CutSuffix(e.Name(), runningSuffix)
-		if !ok {
-			continue
-		}
+	for _, name := range names {
+		base := strings.TrimSuffix(name, runningSuffix)
 		r, ok := readRunning(filepath.Join(runningDir(home), base))
 		if ok {
 			r.DeviceSeconds = max(now.Sub(r.Began).Seconds()-r.CloneSeconds, 0)
