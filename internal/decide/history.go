@@ -211,8 +211,11 @@ const (
 )
 
 // firm reports whether calls of the same class of input have been measured, and
-// agree.
+// agree. A partition is of a class of input, and firm by itself.
 func (h *history) firm(c *Call, b *belief) bool {
+	if h.work.n == 0 && h.prior != nil && h.prior.Move {
+		return true
+	}
 	return h.work.n > 0 && h.work.reach(&c.x, c.exact) <= nearEnough && b.high <= firmSpread*b.low
 }
 

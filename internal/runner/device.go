@@ -32,8 +32,9 @@ type deviceRun struct {
 	machine *offload.Device
 	linkAt  int // changes of the link that the machine has been told
 	decide  policy
-	auto    *auto    // that policy, with --where=auto; nil otherwise
-	args    []uint64 // of the call that decide is asked about
+	auto    *auto        // that policy, with --where=auto; nil otherwise
+	args    []uint64     // of the call that decide is asked about
+	held    func() int64 // heldBytes, made once
 
 	entry     string // the export that runs now
 	last      bool   // nothing runs after it
@@ -193,6 +194,7 @@ func (r *deviceRun) arm() error {
 			return fmt.Errorf("note image 0: %w", err)
 		}
 	}
+	r.held = r.heldBytes
 	var err error
 	if r.arms, err = newArming(r.g); err != nil {
 		return err
