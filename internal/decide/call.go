@@ -79,7 +79,7 @@ func logOf(v float64) float32 {
 
 // prepare computes the features.
 func (c *Call) prepare() {
-	h := uint32(2166136261) ^ c.Class
+	h := uint32(2166136261) ^ c.Class ^ uint32(c.Files)*2654435761
 	for i := range min(len(c.Args), maxArgs) {
 		c.x[i] = logOf(c.Args[i])
 	}

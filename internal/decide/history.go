@@ -76,7 +76,11 @@ func (h *history) ran(r *record, s *speed) {
 	}
 	h.begin(s)
 	r.x[featureSite] = 0
-	h.work.observe(&r.x, r.exact, logSeconds(r.seconds), -1)
+	if r.guess {
+		h.work.hear(&r.x, logSeconds(r.seconds))
+	} else {
+		h.work.observe(&r.x, r.exact, logSeconds(r.seconds), -1)
+	}
 	h.here.add(r)
 }
 

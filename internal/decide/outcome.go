@@ -13,6 +13,7 @@ type record struct {
 	exact   uint32
 	x       vector
 	seconds float64 // from entry to return
+	guess   bool    // most of it ran elsewhere
 	// Of a call that moved:
 	compute, up, down, trips, capture, apply float64
 }
@@ -70,7 +71,7 @@ func (d *Decider) Watched() int { return len(d.frames) }
 func (d *Decider) Forget() { d.Unwind(len(d.frames) - 1) }
 
 // mostSupposed is which part of a call's time here may be what calls inside of it
-// that moved would have taken: more of it is a guess and no measurement.
+// that moved would have taken: more of it makes a guess of the measurement.
 const mostSupposed = 0.3
 
 // learnLocal learns from a call that has run here.
@@ -80,9 +81,9 @@ func (d *Decider) learnLocal(f *frame, took float64, now time.Duration) {
 	if alone < 0 {
 		alone = took
 	}
-	if f.instead <= mostSupposed*alone || h.work.n == 0 {
-		h.ran(&record{stamp: d.conf.Wall(), exact: f.call.exact, x: f.call.x, seconds: alone}, &d.speed)
-	}
+	r := &record{stamp: d.conf.Wall(), exact: f.call.exact, x: f.call.x, seconds: alone}
+	r.guess = f.instead > mostSupposed*alone
+	h.ran(r, &d.speed)
 	saved := &h.inner[d.link.Kind%radios]
 	if f.instead > 0 || saved.seconds.n > 0 {
 		saved.seconds.observe((f.instead-f.away)/max(alone, leastSeconds), 0.3)

@@ -56,6 +56,7 @@ const (
 	// noiseVar is the variance of what no feature explains, until it is learnt.
 	noiseVar             = 0.02
 	leastNoise, topNoise = 0.002, 4.0
+	guessVar             = 0.5 // what a guess is less certain
 	// refitAt is by how much noise may grow before the coefficients are fitted again.
 	refitAt  = 3
 	levelVar = 1.0
@@ -72,6 +73,9 @@ const (
 	pseudoWeight = 1.0
 	// mostSkew bounds what one error says about the mean, as a logarithm.
 	mostSkew = 1.5
+	// surprise is by how many standard deviations, squared, an observation may be
+	// off before the level is doubted.
+	surprise = 16
 	// unseen is a variance that says that no such call has been seen.
 	unseen = 0.5
 	// farOff is an error, as a logarithm, that two times in a row on one side
@@ -270,6 +274,19 @@ func (p *predictor) observe(x *vector, exact uint32, y float64, slope int) {
 	}
 }
 
+// hear learns a guess of a logarithm: as of a call with much noise, which is no
+// neighbour of later ones.
+func (p *predictor) hear(x *vector, y float64) {
+	if p.n == 0 {
+		p.observe(x, 0, y, -1)
+		return
+	}
+	noise := p.noise
+	p.noise = average{noise.mean + guessVar, 1}
+	p.learn(x, y)
+	p.noise = noise
+}
+
 // refit fits the latest calls again when they have turned out to be noisier than
 // they were taken for: what was read out of the first of them was noise.
 func (p *predictor) refit() {
@@ -413,6 +430,15 @@ func (p *predictor) learn(x *vector, y float64) {
 	}
 	e := y - p.linear(x)
 	denominator := forgetting*p.noise.mean + doubt
+	if more := e*e/surprise - denominator; more > 0 {
+		// So far off, the level is not what it was taken for. The level's coefficient
+		// is 1 in u, or the site's is; so this much more doubt gives as much gain.
+		i := coefficient(Site(x[featureSite]))
+		more = min(more, p.limit(i))
+		p.p[i][i] += more
+		pu[i] += more * u[i]
+		denominator += more * u[i] * u[i]
+	}
 	// One surprise is no noise: it may be that something has changed.
 	p.noise.observe(min(max(e*e-doubt, leastNoise), topNoise, 9*p.noise.mean), 0.15)
 	for i := range p.w {

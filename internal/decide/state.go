@@ -49,6 +49,7 @@ type FitState struct {
 type Sample struct {
 	Stamp                                             int64 // nanoseconds since 1970
 	Exact                                             uint32
+	Guess                                             bool // most of it ran elsewhere: what it would have taken
 	X                                                 [features]float32
 	Seconds, Compute, Up, Down, Trips, Capture, Apply float64
 }
@@ -116,7 +117,7 @@ func (d *Decider) kept(f *function, h *history) FunctionState {
 	}
 	keep := func(to *[]Sample) func(*record) {
 		return func(r *record) {
-			*to = append(*to, Sample{r.stamp, r.exact, r.x, r.seconds, r.compute, r.up, r.down, r.trips, r.capture, r.apply})
+			*to = append(*to, Sample{r.stamp, r.exact, r.guess, r.x, r.seconds, r.compute, r.up, r.down, r.trips, r.capture, r.apply})
 		}
 	}
 	h.here.each(keep(&out.Here))
@@ -184,7 +185,7 @@ func (f *function) restore(fs *FunctionState, parent int, s *speed, sent func(*S
 }
 
 func (s *Sample) record() *record {
-	return &record{s.Stamp, s.Exact, s.X, s.Seconds, s.Compute, s.Up, s.Down, s.Trips, s.Capture, s.Apply}
+	return &record{s.Stamp, s.Exact, s.X, s.Seconds, s.Guess, s.Compute, s.Up, s.Down, s.Trips, s.Capture, s.Apply}
 }
 
 // Merge joins what is stored with what a run hands back: of each function the
@@ -267,7 +268,11 @@ func (e *encoder) float(v ...float64) {
 }
 
 func (e *encoder) sample(s *Sample) {
-	e.uint(uint64(max(s.Stamp, 0)), uint64(s.Exact))
+	guess := uint64(0)
+	if s.Guess {
+		guess = 1
+	}
+	e.uint(uint64(max(s.Stamp, 0)), uint64(s.Exact), guess)
 	for _, x := range s.X {
 		e.b = binary.LittleEndian.AppendUint32(e.b, math.Float32bits(x))
 	}
@@ -379,7 +384,7 @@ func (d *decoder) function() FunctionState {
 }
 
 func (d *decoder) sample() Sample {
-	s := Sample{Stamp: int64(d.uint(math.MaxInt64)), Exact: uint32(d.uint(math.MaxUint32))}
+	s := Sample{Stamp: int64(d.uint(math.MaxInt64)), Exact: uint32(d.uint(math.MaxUint32)), Guess: d.uint(1) == 1}
 	for i := range s.X {
 		s.X[i] = d.float32()
 	}
