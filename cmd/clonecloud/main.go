@@ -77,6 +77,7 @@ type cli struct {
 	Off     offCmd     `cmd:"" help:"Stop every offload at once; applications run here."`
 	On      onCmd      `cmd:"" help:"Allow offloads again."`
 	Inspect inspectCmd `cmd:"" help:"Show what an application imports and which of its functions may move."`
+	Doctor  doctorCmd  `cmd:"" help:"Check this device's set-up and say what to do about it."`
 	Demo    demoCmd    `cmd:"" help:"See face recognition move from a slow device to a clone."`
 	Version versionCmd `cmd:"" help:"Print the version."`
 }

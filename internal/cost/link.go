@@ -206,3 +206,38 @@ func (l Link) At(q float64) Link {
 	l.Down /= quantile(q, l.DownDev)
 	return l
 }
+
+// After is the link as it is a while after it was published, if nothing has been
+// sent since.
+func (l Link) After(d time.Duration) Link {
+	if l.Quiet > 0 {
+		l.Quiet = later(l.Quiet, max(d, 0))
+	}
+	return l
+}
+
+// Quantity is a mean and a standard deviation that somebody else has measured.
+type Quantity struct {
+	Mean, StdDev float64
+	Samples      int // 0: not known
+}
+
+// Measured makes a Link of what a transport says of itself: the round trip in
+// seconds, the rates in bytes per second. A rate that is not known is taken from
+// the other direction, doubtfully.
+func Measured(kind energy.Radio, rtt, up, down Quantity) Link {
+	if up.Samples == 0 {
+		up = Quantity{down.Mean, down.StdDev + down.Mean, down.Samples}
+	} else if down.Samples == 0 {
+		down = Quantity{up.Mean, up.StdDev + up.Mean, up.Samples}
+	}
+	l := Link{
+		Kind: kind, RTT: duration(rtt.Mean), RTTDev: duration(rtt.StdDev),
+		Up: up.Mean, Down: down.Mean, Samples: rtt.Samples + up.Samples + down.Samples,
+		Known: rtt.Samples > 0 && up.Samples > 0 && up.Mean > 0 && down.Mean > 0,
+	}
+	if l.Known {
+		l.UpDev, l.DownDev = up.StdDev/up.Mean, down.StdDev/down.Mean
+	}
+	return l
+}

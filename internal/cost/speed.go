@@ -8,9 +8,9 @@ import (
 
 // Key names what a speed is learnt of.
 type Key struct {
-	Clone    string // its id
-	Engine   string // that runs the guest there
-	Function string // with its module, so that names do not collide
+	Clone    string `json:"clone"`    // its id
+	Engine   string `json:"engine"`   // that runs the guest there
+	Function string `json:"function"` // with its module, so that names do not collide
 }
 
 // Speeds learns how fast clones are and how loaded, from how long calls took
@@ -19,9 +19,9 @@ type Key struct {
 // A speed is a ratio: the time that a call takes on the device over the time
 // that it takes at the clone. That of a function at a clone under an engine is
 // believed as soon as it was seen once. Before, the clone's other functions
-// speak for it, under the same engine and else under any; before there is
-// anything, all clones; and before that what the clone says of itself, between
-// bounds and with much doubt.
+// speak for it, under the same engine and else under any; of a clone that has
+// run nothing yet, what it says of itself, between bounds and with much doubt;
+// and if it says nothing, what all clones were.
 //
 // What a clone says is never believed against the device's own clock: see
 // [Speeds.Observe].
@@ -34,9 +34,9 @@ type Speeds struct {
 
 // load is the queueing at one clone, in seconds; most is none at all.
 type load struct {
-	mean, dev float64
-	last      time.Time
-	n         int
+	recent, long, dev float64
+	last              time.Time
+	n                 int
 }
 
 const (
@@ -191,23 +191,32 @@ func (v Speed) At(q float64) Speed {
 	return v
 }
 
-// queueHalfLife is how soon a queue is taken to have gone.
-const queueHalfLife = 20 * time.Second
+// Constants of queueing.
+const (
+	queueHalfLife = 20 * time.Second // after which half of a queue has gone
+	longWeight    = 0.1              // of one call in the clone's long mean
+)
 
 func (l *load) observe(now time.Time, q float64) {
+	recent := l.at(now)
 	l.n++
-	keep := 0.0
-	if l.n > 1 {
-		keep = 0.5 * l.fresh(now)
+	if l.n == 1 {
+		recent = q
 	}
-	diff := q - l.mean
-	l.mean += (1 - keep) * diff
-	l.dev = keep*l.dev + (1-keep)*math.Abs(diff)
+	// Half the news, half what was expected; the long mean begins at no queue.
+	diff := q - recent
+	l.recent = recent + diff/2
+	l.dev += (math.Abs(diff) - l.dev) / 2
+	l.long += (q - l.long) * max(longWeight, 1/float64(l.n+1))
 	l.last = now
 }
 
-func (l *load) fresh(now time.Time) float64 {
-	return math.Exp2(-max(now.Sub(l.last), 0).Seconds() / queueHalfLife.Seconds())
+// at is the queue that is expected at now: the last ones, fading to the clone's
+// long mean. A clone that is always busy, or calls its slowness a queue, does
+// not win by waiting.
+func (l *load) at(now time.Time) float64 {
+	fresh := math.Exp2(-max(now.Sub(l.last), 0).Seconds() / queueHalfLife.Seconds())
+	return l.long + (l.recent-l.long)*fresh
 }
 
 // Queue is how long a call will wait at a clone before it computes, with its
@@ -219,6 +228,5 @@ func (s *Speeds) Queue(now time.Time, clone string) (mean, dev time.Duration) {
 	if l == nil {
 		return 0, 0
 	}
-	f := l.fresh(now)
-	return duration(l.mean * f), duration(l.dev*f + l.mean*(1-f)*f)
+	return duration(l.at(now)), duration(max(l.dev, math.Abs(l.recent-l.long)/2))
 }

@@ -18,8 +18,8 @@ type track struct {
 	mean, vari float64 // of the logarithm
 	n          int
 	last       time.Time
-	odd        float64 // the last observation, if it was far off; else 0
-	oddWeight  float64
+	// The last observation, if it was far off: how far, what and how heavy.
+	odd, oddAt, oddWeight float64
 }
 
 // Constants of track. They are judgement, not theory; the tests say what they
@@ -30,6 +30,7 @@ const (
 	doubt      = 0.5              // what the deviation grows to with age
 	firstDev   = 0.3              // of the first observations, before they show their own
 	priorObs   = 3.0              // how many observations firstDev weighs
+	maxDev     = 1.0              // a factor of 2.7: more is no knowledge
 	far        = 3                // deviations
 	farAtLeast = 0.25             // and no less than this factor (logarithm)
 )
@@ -47,16 +48,18 @@ func (t *track) observe(now time.Time, x, weight float64) {
 		return
 	}
 	diff := l - t.mean
-	if math.Abs(diff) > max(far*t.dev(now), farAtLeast) {
-		if before := t.odd; before != 0 && before*diff > 0 {
-			l += (t.mean + before - l) * t.oddWeight / (t.oddWeight + weight)
-			t.restart(now, l, weight)
-			t.n = 2
-			return
-		}
-		t.odd, t.oddWeight = diff, weight
-	} else {
+	limit := max(far*t.dev(now), farAtLeast)
+	if math.Abs(diff) <= limit {
 		t.odd = 0
+	} else if t.odd*diff > 0 {
+		// The second in a row, on the same side: the world has changed.
+		before := t.oddAt
+		t.restart(now, (before*t.oddWeight+l*weight)/(t.oddWeight+weight), min(t.oddWeight+weight, 1))
+		t.n = 2
+		return
+	} else {
+		t.odd, t.oddAt, t.oddWeight = diff, l, weight
+		diff = math.Copysign(limit, diff) // it may be alone
 	}
 	t.n++
 	w := 1 - (1-newWeight)*fresh(now.Sub(t.last))
@@ -66,12 +69,12 @@ func (t *track) observe(now time.Time, x, weight float64) {
 	if t.n <= int(1/newWeight) {
 		wv = weight / (float64(t.n) + priorObs)
 	}
-	t.vari = (1 - wv) * (t.vari + wv*diff*diff)
+	t.vari = min((1-wv)*(t.vari+wv*diff*diff), maxDev*maxDev)
 	t.last = now
 }
 
 func (t *track) restart(now time.Time, l, weight float64) {
-	*t = track{mean: l, vari: firstDev * firstDev / weight, n: 1, last: now}
+	*t = track{mean: l, vari: min(firstDev*firstDev/weight, maxDev*maxDev), n: 1, last: now}
 }
 
 // dev is the standard deviation of the logarithm, with the doubt of age.

@@ -130,15 +130,15 @@ func rateText(r float64) string {
 	}
 }
 
-// bytesText is a size, in the units of run's own report.
+// bytesText is a size in decimal units, so that it divides by a rate.
 func bytesText(n int64) string {
 	switch {
-	case n >= 10<<20:
-		return fmt.Sprintf("%.0f MB", float64(n)/(1<<20))
-	case n >= 1<<20:
-		return fmt.Sprintf("%.1f MB", float64(n)/(1<<20))
-	case n >= 1<<10:
-		return fmt.Sprintf("%.1f KB", float64(n)/(1<<10))
+	case n >= 10e6:
+		return fmt.Sprintf("%.0f MB", float64(n)/1e6)
+	case n >= 1e6:
+		return fmt.Sprintf("%.1f MB", float64(n)/1e6)
+	case n >= 1e3:
+		return fmt.Sprintf("%.1f KB", float64(n)/1e3)
 	default:
 		return fmt.Sprintf("%d B", n)
 	}
