@@ -6,7 +6,7 @@ import (
 	"github.com/alecthomas/kong"
 )
 
-// splitArgs cuts a command line behind the application of `run`: what follows
+// splitArgs cuts a command line behind the application of `run` or `profile`: what follows
 // is the guest's. The parser would leave it alone too, in time that grows with
 // the square of its length. A line that is not understood is not cut: to say
 // what is wrong is the parser's business.
@@ -36,12 +36,12 @@ func splitArgs(model *kong.Application, args []string) (ours, guests []string) {
 			return cut(args, i)
 		case verb:
 			return cut(args, i)
-		case args[i] != "run":
+		case args[i] != "run" && args[i] != "profile":
 			return args, nil
 		default:
 			verb = true
 			for _, n := range model.Children {
-				if n.Name == "run" {
+				if n.Name == args[i] {
 					know(n.Flags)
 				}
 			}

@@ -23,6 +23,7 @@ func TestWhatFollowsTheApplicationIsTheGuests(t *testing.T) {
 		{"run --", ""},
 		{"run --dir", ""},
 		{"run --bogus app.wasm a", ""},
+		{"profile --pprof run app.wasm --json", "--json"},
 		{"inspect app.wasm --all", ""},
 		{"pair run a b", ""},
 		{"", ""},

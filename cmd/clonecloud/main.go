@@ -71,6 +71,7 @@ type cli struct {
 	Run     runCmd     `cmd:"" help:"Run an application; heavy calls may move to the clone."`
 	Ps      psCmd      `cmd:"" help:"Show what runs, where its time goes and what that saves."`
 	Why     whyCmd     `cmd:"" help:"Explain where the calls of the last runs ran."`
+	Profile profileCmd `cmd:"" help:"Measure what an application's calls cost here and on the clone."`
 	Serve   serveCmd   `cmd:"" help:"Be the clone: serve paired devices."`
 	Pair    pairCmd    `cmd:"" help:"Pair this device with a clone, by the URL that serve printed."`
 	Unpair  unpairCmd  `cmd:"" help:"Forget a clone, on both sides."`
@@ -127,7 +128,9 @@ func run(args []string, s stdio) int {
 		hint := "clonecloud --help lists the verbs, clonecloud VERB --help the flags"
 		return report(s.err, exitCode{exitUsage, withHint(err, hint)})
 	}
-	c.Run.App = append(c.Run.App, guests...)
+	if c.Run.App = append(c.Run.App, guests...); strings.HasPrefix(kctx.Command(), "profile") {
+		c.Profile.App, c.Run.App = append(c.Profile.App, guests...), nil
+	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	context.AfterFunc(ctx, stop) // a second Ctrl-C ends this process at once

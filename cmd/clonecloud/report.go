@@ -8,7 +8,7 @@ import (
 	"github.com/clonecloud/clonecloud/internal/device"
 )
 
-// reportFile is where --report goes. It is made before the run, so that a
+// reportFile is where --report, --trace or --pprof goes. It is made before the run, so that a
 // place that cannot be written is known before an hour of work, and takes its
 // name after it, so that nobody reads half of it.
 type reportFile struct {
@@ -16,9 +16,15 @@ type reportFile struct {
 	tmp  *os.File // nil: path is a device or a pipe, written as it is
 }
 
-func openReport(path string) (reportFile, error) {
+func openReport(path string) (reportFile, error) { return openResult("--report", path) }
+
+// openResult opens what a flag names; no path gives a file that takes nothing.
+func openResult(flag, path string) (reportFile, error) {
+	if path == "" {
+		return reportFile{}, nil
+	}
 	fail := func(err error) (reportFile, error) {
-		return reportFile{}, withHint(fmt.Errorf("--report: %w", err), "choose a file in a folder that exists and may be written")
+		return reportFile{}, withHint(fmt.Errorf("%s: %w", flag, err), "choose a file in a folder that exists and may be written")
 	}
 	if info, err := os.Stat(path); err == nil && !info.Mode().IsRegular() {
 		if info.IsDir() {
@@ -39,6 +45,14 @@ func (f reportFile) write(r *device.Report) error {
 	if err != nil {
 		return err
 	}
+	return f.put("report", data)
+}
+
+// put stores data, whole or not at all.
+func (f reportFile) put(what string, data []byte) (err error) {
+	if f.path == "" {
+		return nil
+	}
 	if f.tmp == nil {
 		err = os.WriteFile(f.path, data, 0o644)
 	} else if _, err = f.tmp.Write(data); err == nil {
@@ -47,7 +61,7 @@ func (f reportFile) write(r *device.Report) error {
 		}
 	}
 	if err != nil {
-		return withHint(fmt.Errorf("write report: %w", err), "is there room on the disk?")
+		return withHint(fmt.Errorf("write %s: %w", what, err), "is there room on the disk?")
 	}
 	return nil
 }

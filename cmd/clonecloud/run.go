@@ -32,6 +32,7 @@ type runCmd struct {
 	Clone       string        `placeholder:"URL" help:"Use this clone: pairing URL, id or name."`
 	Link        string        `placeholder:"PROFILE" help:"wifi, lte, 5g, wifi-2011, 3g-2011, none or a file."`
 	Report      string        `placeholder:"FILE" help:"Write a JSON report of the run."`
+	Trace       string        `placeholder:"FILE" help:"Write a timeline of the run, for Perfetto or Chrome."`
 	MaxMemory   string        `placeholder:"SIZE" help:"Most memory the guest may have, such as 512M."`
 	TimeLimit   time.Duration `placeholder:"D" help:"End the program after this time, such as 30s."`
 	Runner      string        `hidden:"" env:"CLONECLOUD_RUNNER" help:"Command that starts a runner, such as an emulator and a binary."`
@@ -59,6 +60,11 @@ func (c *runCmd) Run(a *app) error {
 		}
 		defer out.discard()
 	}
+	trace, err := c.openTrace(o)
+	if err != nil {
+		return err
+	}
+	defer trace.discard()
 	res, err := device.Run(a.ctx, *o)
 	if err != nil {
 		return startError(err)
@@ -72,6 +78,9 @@ func (c *runCmd) Run(a *app) error {
 		if failed := out.write(&res.Report); failed != nil {
 			err = errors.Join(err, failed) // the guest's exit code stands
 		}
+	}
+	if failed := trace.trace(res); failed != nil {
+		err = errors.Join(err, failed)
 	}
 	if err != nil && !res.Interrupted {
 		c.adviseFolders(a, res)
@@ -106,7 +115,7 @@ func (c *runCmd) options(a *app) (*device.Options, error) {
 		Home: a.home, Software: "clonecloud " + softwareVersion(),
 		App: filepath.Base(c.App[0]), Module: module, Reload: func() ([]byte, error) { return readModule(c.App[0]) },
 		Args: append([]string{filepath.Base(c.App[0])}, c.App[1:]...), Env: c.Env,
-		Where: c.Where, Offload: c.Offload, Engine: c.Engine, TimeLimit: c.TimeLimit,
+		Where: c.Where, Profile: runner.ProfileOnline, Offload: c.Offload, Engine: c.Engine, TimeLimit: c.TimeLimit,
 		Stdin: a.stdio.in, Stdout: a.stdio.out, Stderr: a.stdio.err, Log: a.log,
 		Runner: strings.Fields(c.Runner), Objective: objectives[c.Objective], MaxSlowdown: c.MaxSlowdown,
 		OnEvent: func(e runner.Event) {

@@ -96,11 +96,11 @@ type Options struct {
 	// Record has every call run here and told with its features; see
 	// runner.Decide.
 	Record bool
-	// Trace asks for Result.Trace to have the calls that ran on the device.
+	// Trace asks for Result.Trace.
 	Trace bool
-	// Depth keeps calls on the device that are inside fewer others, with
-	// --where=clone: what is inside them is measured on the clone.
-	Depth int
+	// Replay, if not empty, lists the only functions, by index, that move with
+	// --where=clone, so that a profile has them measured there.
+	Replay []uint32
 	// OnEvent, if set, hears what the runner tells, as it happens.
 	OnEvent func(runner.Event)
 }
@@ -351,7 +351,7 @@ func (m *manager) start(expect bool) runner.Start {
 		Engine: m.o.Engine, CacheDir: filepath.Join(m.o.Home, "compiled"),
 		StateDir: commitsDir(m.o.Home), MaxPages: m.o.MaxPages,
 		Decide:  m.decide(expect),
-		Profile: m.o.Profile, Trace: m.o.Trace, Depth: m.o.Depth,
+		Profile: m.o.Profile, Trace: m.o.Trace, Replay: m.o.Replay,
 		Where: m.o.Where, Offload: m.o.Offload, Only: m.o.Only, HashMemory: m.o.HashMemory, MaxOffloads: m.o.MaxOffloads,
 	}
 }
@@ -364,7 +364,7 @@ func (m *manager) collect(ctx context.Context, lk *linkKeeper) *Result {
 		select {
 		case e := <-m.events:
 			m.o.OnEvent(e)
-			r.observe(&e, m.o.Log)
+			m.observe(r, &e)
 			if e.Ready != nil {
 				r.Ready, r.Report.Unsupported = e.Ready, e.Ready.Pinned
 			}

@@ -3,7 +3,6 @@ package device
 import (
 	"crypto/sha256"
 	"fmt"
-	"log/slog"
 	"path/filepath"
 	"time"
 
@@ -28,27 +27,37 @@ func ProfileKey(module [sha256.Size]byte) store.Key {
 	return store.Key{Module: module, Rewriting: runner.RewritingVersion}
 }
 
-// Trace is what happened when in one run.
+// Trace is what happened when in one run, if Options.Trace asked for it.
 type Trace struct {
 	Calls []runner.Call // that were decided on, as in the report
 	Spans []runner.Span // that ran on the device
 }
 
-// observe gathers what the runner tells about calls.
-func (r *Result) observe(e *runner.Event, log *slog.Logger) {
+// observe gathers what the runner tells about calls, within bounds whatever it
+// tells. Only a run with a trace keeps every call.
+func (m *manager) observe(r *Result, e *runner.Event) {
 	if e.Profile != nil {
 		part, err := profile.Decode(e.Profile)
 		if err != nil {
-			log.Error("runner's profile", "error", err)
+			m.o.Log.Error("runner's profile", "error", err)
 			return
 		}
 		r.Profile.Merge(part)
+		r.Profile.Bound(store.MaxNodes)
 	}
-	r.Trace.Spans = append(r.Trace.Spans, e.Spans...)
+	if !m.o.Trace {
+		return
+	}
+	if len(r.Trace.Spans) < maxSpans {
+		r.Trace.Spans = append(r.Trace.Spans, e.Spans...)
+	}
 	if e.Call != nil && len(r.Trace.Calls) < maxCalls {
 		r.Trace.Calls = append(r.Trace.Calls, *e.Call)
 	}
 }
+
+// maxSpans bounds the spans of a trace; the runner's own bound is lower.
+const maxSpans = 1 << 18
 
 // notable is the least time of a run that is worth a write to the disk.
 const notable = 20 * time.Millisecond

@@ -13,6 +13,7 @@ import (
 	"github.com/clonecloud/clonecloud/internal/link/identity"
 	"github.com/clonecloud/clonecloud/internal/link/shape"
 	"github.com/clonecloud/clonecloud/internal/node"
+	"github.com/clonecloud/clonecloud/internal/profile"
 	"github.com/clonecloud/clonecloud/internal/runner"
 	"github.com/clonecloud/clonecloud/internal/testprogs"
 )
@@ -108,6 +109,8 @@ type Outcome struct {
 	Files          map[string]string // of the scratch folder, by path
 	Report         device.Report
 	Ready          *runner.Ready
+	Profile        *profile.Tree
+	Trace          device.Trace
 }
 
 // Setup changes a run's options.
@@ -177,7 +180,7 @@ func (w *World) TryRun(ctx context.Context, p *testprogs.Program, setups ...Setu
 	}
 	return &Outcome{
 		Stdout: io.text(io.out), Stderr: io.text(io.err), Exit: res.Exit, Files: tree(w.tb, scratch),
-		Report: res.Report, Ready: res.Ready,
+		Report: res.Report, Ready: res.Ready, Profile: res.Profile, Trace: res.Trace,
 	}, nil
 }
 

@@ -1,6 +1,7 @@
 package runner
 
 import (
+	"slices"
 	"strings"
 	"time"
 
@@ -24,7 +25,7 @@ const (
 
 const (
 	// everyOnline is the mean time between entries that is looked at: an entry and
-	// its exit cost about a microsecond, so this is under 1 %.
+	// its exit cost up to a microsecond, with what decides, so this is under 1 %.
 	everyOnline = 150 * time.Microsecond
 	// everyFull only keeps a profile from taking many times the program's time.
 	everyFull = 2 * time.Microsecond
@@ -82,23 +83,22 @@ func newProfiling(r *deviceRun) *profiling {
 	if r.start.Trace {
 		p.trace = &tracing{}
 	}
-	if r.start.Depth > 0 {
-		r.decide = &deeper{policy: r.decide, p: p, depth: r.start.Depth}
+	if len(r.start.Replay) > 0 {
+		r.decide = &replayed{policy: r.decide, r: r}
 	}
 	return p
 }
 
-// deeper leaves the outermost calls here, so that calls inside them are measured
-// on the clone.
-type deeper struct {
+// replayed lets calls of some functions move, so that these are measured on the
+// clone and not what they are called by.
+type replayed struct {
 	policy
-	p     *profiling
-	depth int
+	r *deviceRun
 }
 
-func (d *deeper) choose(k int, link *wire.LinkState, dirty func() int64) (where, reason string, watch bool) {
-	if d.p.c.Depth() < d.depth {
-		return siteDevice, "not as deep as asked for", true
+func (d *replayed) choose(k int, link *wire.LinkState, dirty func() int64) (where, reason string, watch bool) {
+	if !slices.Contains(d.r.start.Replay, d.r.g.out.Candidates[k].Index) {
+		return siteDevice, "not to be measured on the clone", false
 	}
 	return d.policy.choose(k, link, dirty)
 }

@@ -42,8 +42,9 @@ type Start struct {
 	Profile string
 	// Trace asks for Spans of the calls that a profile watches.
 	Trace bool
-	// Depth keeps calls here that are inside fewer others, when all is to move.
-	Depth int
+	// Replay, if not empty, lists the only functions, by index, whose calls move
+	// when all are to. Others stay candidates, and contexts what they are.
+	Replay []uint32
 	// Constants are the values of globals that the module imports (clone role).
 	Constants []Constant
 	// MaxOffloads, if not 0, is how many calls may be offloaded in all, for tests

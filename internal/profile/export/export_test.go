@@ -43,8 +43,8 @@ func TestGoToolPprofReadsTheProfile(t *testing.T) {
 	}
 	for typ, want := range map[string][]string{
 		// flat, cumulative, function
-		"":        {`1.75s .* 1.75s .* work`, `0.25s .* 1s .* main`, `0 .* 1s .* init`, `0.50s .* 0.50s .* \(other\)`},
-		"device":  {`1.75s .* 1.75s .* work`},
+		"":        {`1750ms .* 1750ms .* work`, `250ms .* 1000ms .* main`, `0 .* 1000ms .* init`, `500ms .* 500ms .* \(other\)`},
+		"device":  {`1750ms .* 1750ms .* work`},
 		"clone":   {`40ms .* 40ms .* work`, `0 .* 40ms .* main`},
 		"up":      {`1MB .* 1MB .* work`, `0 .* 1MB .* main`},
 		"down":    {`2MB .* 2MB .* work`},

@@ -37,6 +37,8 @@ const (
 	onClone
 )
 
+var trackNames = [...]string{onDevice: "device", onLink: "link", onClone: "clone"}
+
 // event is an entry of the Trace Event Format. Times are microseconds.
 type event struct {
 	Name  string         `json:"name"`
@@ -51,7 +53,10 @@ type event struct {
 // Trace writes a run as a JSON trace with three tracks: device, link and clone.
 func Trace(w io.Writer, t *Timeline) error {
 	events := []event{{Name: "process_name", Phase: "M", PID: 1, Args: map[string]any{"name": t.App}}}
-	for tid, name := range map[int]string{onDevice: "device", onLink: "link", onClone: "clone"} {
+	for tid, name := range trackNames {
+		if name == "" {
+			continue
+		}
 		events = append(events,
 			event{Name: "thread_name", Phase: "M", PID: 1, TID: tid, Args: map[string]any{"name": name}},
 			event{Name: "thread_sort_index", Phase: "M", PID: 1, TID: tid, Args: map[string]any{"sort_index": tid}})
