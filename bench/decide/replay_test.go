@@ -48,8 +48,8 @@ type replay struct {
 	inside  [][]int // calls by their caller
 	top     []int
 	stored  []byte
-	seen    map[uint32]int
-	errs    [2][]float64 // of predictions after warmUp calls of a function, by site
+	seen    map[uint32]*[2]int // calls of each function by site
+	errs    [2][]float64       // of predictions after warmUp calls of a function at the site
 	moved   int
 	decided int
 }
@@ -233,14 +233,16 @@ func (r *replay) enter(x *decide.Call) (decide.Decision, bool) {
 
 // judge compares predictions with what is recorded of both sites.
 func (r *replay) judge(c *call, d *decide.Decision, there spend) {
-	r.seen[c.Function]++
-	if r.seen[c.Function] <= warmUp {
-		return
+	seen := r.seen[c.Function]
+	if seen == nil {
+		seen = &[2]int{}
+		r.seen[c.Function] = seen
 	}
-	if d.Known[decide.Device] {
+	seen[d.Site]++
+	if d.Known[decide.Device] && seen[decide.Device] > warmUp {
 		r.errs[decide.Device] = append(r.errs[decide.Device], math.Abs(d.Middle[decide.Device]-c.Seconds)/c.Seconds)
 	}
-	if d.Known[decide.Clone] && !math.IsInf(there.seconds, 1) {
+	if d.Known[decide.Clone] && seen[decide.Clone] > warmUp && !math.IsInf(there.seconds, 1) {
 		r.errs[decide.Clone] = append(r.errs[decide.Clone], math.Abs(d.Middle[decide.Clone]-there.seconds)/there.seconds)
 	}
 }
@@ -255,7 +257,7 @@ type result struct {
 // replayAll replays an application's runs, one after the other.
 func replayAll(tb testing.TB, t *trace, objective cost.Objective, link cost.Link, up bool, how decide.Estimator, seed uint64) (out result) {
 	r := &replay{
-		tb: tb, rng: rand.New(rand.NewPCG(seed, 7)), objective: objective, link: link, up: up, estimator: how, seen: map[uint32]int{},
+		tb: tb, rng: rand.New(rand.NewPCG(seed, 7)), objective: objective, link: link, up: up, estimator: how, seen: map[uint32]*[2]int{},
 	}
 	if t.Device == "interpreter" {
 		r.speed = 1.0 / 180 // as the runner has it
