@@ -104,8 +104,10 @@ const (
 	// measureShare: dirty bytes are counted when that takes at most this share of
 	// the call.
 	measureShare = 0.01
-	// waitShare of the slack may be spent waiting for a clone to be connected.
+	// waitShare of the slack may be spent waiting for a clone to be connected, by a
+	// program that takes leastGain times as long at least.
 	waitShare = 0.8
+	leastGain = 4
 )
 
 // New makes a Decider; what is stored of other modules' functions is ignored.
@@ -264,16 +266,21 @@ func (d *Decider) weigh(f *function, h *history, c *Call, now time.Duration) Dec
 }
 
 // WorthWaiting is how many seconds a program may wait for its clone before it
-// begins: what the promise allows, where a firm prediction says that the whole of
-// it is going to move once there is one; otherwise 0. There need be no link yet.
+// begins: what the promise allows, where it, or calls inside of it, is expected to
+// gain much more by moving; otherwise 0. There need be no link yet.
 func (d *Decider) WorthWaiting(c *Call) float64 {
 	c.prepare()
 	h := d.funcs[c.K].at(c.Parent)
 	b := d.believe(h, c)
-	if !b.known || !h.firm(c, &b) || d.funcs[c.K].block.fails > 0 || b.ratio > stayMargin/2 {
+	seconds := b.low // what it takes at least
+	if h.firm(c, &b) {
+		seconds = b.mid
+	}
+	wait := waitShare * slack(seconds)
+	if !b.known || d.funcs[c.K].block.fails > 0 || b.ratio > stayMargin/2 || seconds < leastGain*wait {
 		return 0
 	}
-	return waitShare * slack(b.mid)
+	return wait
 }
 
 // measure counts the dirty bytes where that is worth its time.

@@ -394,3 +394,33 @@ func TestAWholeProgramMovesOnlyOnAFirmPrediction(t *testing.T) {
 		t.Errorf("an input that is 30 times as large: %v, %v", d.Site, d.Why)
 	}
 }
+
+func TestAProgramWaitsForItsCloneOnlyWithinThePromise(t *testing.T) {
+	program := func(size float64) *Call {
+		return &Call{Parent: NoParent, Args: []float64{size}, Memory: 1 << 24, Class: uint32(size), Whole: true, Dirty: -1}
+	}
+	w := newWorld(Config{}, 1, 1)
+	if s := w.d.WorthWaiting(program(100)); s != 0 {
+		t.Errorf("of which nothing is known: %v s", s)
+	}
+	for _, c := range []struct{ seconds, least, most float64 }{
+		{0.01, 0, 0}, {0.1, 0, 0}, {2, 0.03, 0.1}, {100, 2, 5},
+	} {
+		w := newWorld(Config{}, 1, 1)
+		for range 3 {
+			w.call(job{args: []float64{100}, class: 100, whole: true, seconds: c.seconds})
+		}
+		s := w.d.WorthWaiting(program(100))
+		if s < c.least || s > c.most || s > slack(c.seconds) {
+			t.Errorf("a program of %v s waits for %v s", c.seconds, s)
+		}
+		if other := w.d.WorthWaiting(program(3000)); other > slack(c.seconds) {
+			t.Errorf("one of %v s or more waits for %v s", c.seconds, other)
+		}
+	}
+	slow := newWorld(Config{CloneSpeed: 2}, 1, 1)
+	slow.call(job{args: []float64{100}, class: 100, whole: true, seconds: 100})
+	if s := slow.d.WorthWaiting(program(100)); s != 0 {
+		t.Errorf("for a clone that is slower: %v s", s)
+	}
+}
