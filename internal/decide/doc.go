@@ -17,7 +17,9 @@
 //     for the class of its input stands for that, whole programs included.
 //  3. It moves if its expected cost there is lower by a margin (wider for a
 //     change of site than for staying at one, so that it does not flap), and
-//     the ninth decile of the loss is at most max(5 %, 50 ms) or the expected gain.
+//     the ninth decile of the loss is at most max(5 %, 50 ms) or twice the
+//     expected gain. The first attempt of a function may lose the call's own time:
+//     it is given up when it has taken as long ([Decision.Patience]).
 //  4. Now and then it runs at the other site, to learn: only where that site
 //     could win at all, and where the sum of all expected losses so far stays
 //     under 1 % of the time that candidates have taken ([exploreShare]).
