@@ -14,7 +14,7 @@ import (
 )
 
 func testManager(home string, n int) *manager {
-	m := &manager{o: Options{Home: home, Where: WhereAuto, Log: slog.New(slog.DiscardHandler)}, began: time.Unix(int64(1e9+n), 0)}
+	m := &manager{o: Options{Home: home, Where: WhereAuto, Log: slog.New(slog.DiscardHandler), OnEvent: func(runner.Event) {}}, began: time.Unix(int64(1e9+n), 0)}
 	m.run[0] = byte(n)
 	return m
 }

@@ -440,7 +440,7 @@ func (m *manager) keep(r *Result) {
 		err = m.keepLearnt(m.learning)
 	}
 	if err = errors.Join(err, m.keepDecisions(&r.Report)); err != nil {
-		m.o.Log.Warn("after the run", "error", err)
+		m.o.OnEvent(runner.Event{Warn: "what this run has learnt is lost: " + err.Error()})
 	}
 }
 

@@ -35,7 +35,7 @@ const maxLearnt = 8 << 20
 func (m *manager) learnt() []byte {
 	data, err := readAtMost(m.learntPath(), maxLearnt)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		m.o.Log.Warn("stored predictions", "error", err)
+		m.o.OnEvent(runner.Event{Warn: "stored predictions: " + err.Error()})
 	}
 	return data
 }
