@@ -115,6 +115,7 @@ func (d *Decider) Moved(c *Call, predicted *Decision, o Outcome) {
 	if !sensible(o.Seconds) {
 		return
 	}
+	o = o.clipped()
 	actual := predicted.Offload
 	actual.Compute, actual.BytesUp, actual.BytesDown, actual.RoundTrips = 0, o.BytesUp, o.BytesDown, o.RoundTrips
 	actual.Capture, actual.Apply = duration(o.Capture), duration(o.Apply)
@@ -157,6 +158,19 @@ func (d *Decider) Moved(c *Call, predicted *Decision, o Outcome) {
 	} else {
 		d.earned += o.Seconds
 	}
+}
+
+// clipped leaves nothing in an outcome that cannot be.
+func (o Outcome) clipped() Outcome {
+	const mostBytes, mostTrips = 1 << 50, 1 << 30
+	for _, s := range []*float64{&o.Compute, &o.Capture, &o.Apply} {
+		if !sensible(*s) {
+			*s = 0
+		}
+	}
+	o.BytesUp, o.BytesDown = min(max(o.BytesUp, 0), mostBytes), min(max(o.BytesDown, 0), mostBytes)
+	o.RoundTrips = min(max(o.RoundTrips, 1), mostTrips)
+	return o
 }
 
 // Failed learns from an attempt that came to nothing after so many seconds. The
