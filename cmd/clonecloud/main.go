@@ -67,6 +67,8 @@ type cli struct {
 	Verbose bool   `short:"v" help:"Say on stderr what CloneCloud does."`
 
 	Run     runCmd     `cmd:"" help:"Run an application; heavy calls may move to the clone."`
+	Ps      psCmd      `cmd:"" help:"Show what runs, where its time goes and what that saves."`
+	Why     whyCmd     `cmd:"" help:"Explain where the calls of the last runs ran."`
 	Profile profileCmd `cmd:"" help:"Measure what an application's calls cost here and on the clone."`
 	Serve   serveCmd   `cmd:"" help:"Be the clone: serve paired devices."`
 	Pair    pairCmd    `cmd:"" help:"Pair this device with a clone, by the URL that serve printed."`

@@ -21,10 +21,6 @@ import (
 	"github.com/clonecloud/clonecloud/internal/testprocs"
 )
 
-// patience bounds every wait of these tests. It is no measure of anything: a
-// busy machine needs most of it, an idle one little.
-const patience = 60 * time.Second
-
 // bench is a device and a clone as processes of their own.
 type bench struct {
 	t    *testing.T

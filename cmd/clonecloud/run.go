@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/clonecloud/clonecloud/internal/cost"
 	"github.com/clonecloud/clonecloud/internal/device"
 	"github.com/clonecloud/clonecloud/internal/link/identity"
 	"github.com/clonecloud/clonecloud/internal/link/pairing"
@@ -24,7 +25,7 @@ type runCmd struct {
 	Where       string        `enum:"auto,device,clone" default:"auto" placeholder:"auto|device|clone" help:"Where heavy calls run."`
 	Dir         []string      `placeholder:"HOST[::GUEST]" sep:"none" help:"Show the guest a folder; ':ro' appended: read-only."`
 	Env         []string      `placeholder:"K=V" sep:"none" help:"Set a variable in the guest's environment."`
-	Objective   string        `enum:"time,energy,balanced" default:"time" placeholder:"time" help:"What auto saves (the others come later)."`
+	Objective   string        `enum:"time,energy,balanced" default:"time" placeholder:"time" help:"What auto saves: time, energy, or both."`
 	MaxSlowdown float64       `default:"2" placeholder:"X" help:"How much slower a call may be that saves energy."`
 	Engine      string        `enum:"auto,compiler,interpreter" default:"auto" placeholder:"NAME" help:"compiler or interpreter, not the best that works."`
 	Offload     []string      `placeholder:"FUNC" sep:"none" help:"Offer this function too, by name or index."`
@@ -51,9 +52,6 @@ func (c *runCmd) Run(a *app) error {
 	o, err := c.options(a)
 	if err != nil {
 		return err
-	}
-	if c.Objective != "time" {
-		a.say("--objective %s is not implemented yet: calls move where they save time", c.Objective)
 	}
 	var out reportFile
 	if c.Report != "" {
@@ -90,6 +88,8 @@ func (c *runCmd) Run(a *app) error {
 	return err
 }
 
+var objectives = map[string]cost.Objective{"time": cost.Time, "energy": cost.Energy, "balanced": cost.Balanced}
+
 // options turns flags into what a run needs.
 func (c *runCmd) options(a *app) (*device.Options, error) {
 	if c.App[0] == "--" && len(c.App) > 1 {
@@ -105,6 +105,9 @@ func (c *runCmd) options(a *app) (*device.Options, error) {
 	if c.Engine == "auto" {
 		c.Engine = ""
 	}
+	if !(c.MaxSlowdown >= 1 && c.MaxSlowdown <= 1000) {
+		return nil, usage("--max-slowdown %g: want from 1 to 1000, such as 2", c.MaxSlowdown)
+	}
 	if c.TimeLimit < 0 {
 		return nil, usage("--time-limit %v: want a time above 0, such as 30s", c.TimeLimit)
 	}
@@ -114,7 +117,7 @@ func (c *runCmd) options(a *app) (*device.Options, error) {
 		Args: append([]string{filepath.Base(c.App[0])}, c.App[1:]...), Env: c.Env,
 		Where: c.Where, Profile: runner.ProfileOnline, Offload: c.Offload, Engine: c.Engine, TimeLimit: c.TimeLimit,
 		Stdin: a.stdio.in, Stdout: a.stdio.out, Stderr: a.stdio.err, Log: a.log,
-		Runner: strings.Fields(c.Runner),
+		Runner: strings.Fields(c.Runner), Objective: objectives[c.Objective], MaxSlowdown: c.MaxSlowdown,
 		OnEvent: func(e runner.Event) {
 			if e.Warn != "" {
 				a.say("%s", e.Warn)

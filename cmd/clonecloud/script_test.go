@@ -21,6 +21,10 @@ import (
 	"github.com/clonecloud/clonecloud/internal/runner"
 )
 
+// patience bounds every wait of these tests. It is no measure of anything: a
+// busy machine needs most of it, an idle one little.
+const patience = 60 * time.Second
+
 func TestMain(m *testing.M) {
 	runner.MaybeChild()
 	// These tests wait for other processes more than they compute.
@@ -61,6 +65,8 @@ func linkPrograms(dir string) error {
 //	stop [NAME]             ends it with SIGTERM; it must exit 0
 //	report FILE KEY=WANT... a report has exactly the fields of the interface
 //	damage FOLDER           cuts every file in it
+//	eventually COMMAND...   COMMAND prints more than one line, sooner or later
+//	gone APP                ps does not show APP any more, and nothing is left of it
 func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir: "testdata",
@@ -70,9 +76,34 @@ func TestScripts(t *testing.T) {
 			return linkPrograms(e.WorkDir)
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"exits": cmdExits, "serve": cmdServe, "stop": cmdStop, "report": cmdReport, "damage": cmdDamage,
+			"exits": cmdExits, "serve": cmdServe, "stop": cmdStop, "report": cmdReport,
+			"damage": cmdDamage, "eventually": cmdEventually, "gone": cmdGone,
 		},
 	})
+}
+
+// cmdEventually runs a command until it prints more than a heading.
+func cmdEventually(ts *testscript.TestScript, _ bool, args []string) {
+	for began := time.Now(); time.Since(began) < patience; time.Sleep(50 * time.Millisecond) {
+		ts.Check(ts.Exec(args[0], args[1:]...))
+		if strings.Count(ts.ReadFile("stdout"), "\n") > 1 {
+			return
+		}
+	}
+	ts.Fatalf("%v prints nothing", args)
+}
+
+// cmdGone waits until ps does not show an application, and its files are gone.
+func cmdGone(ts *testscript.TestScript, _ bool, args []string) {
+	for began := time.Now(); time.Since(began) < patience; time.Sleep(50 * time.Millisecond) {
+		ts.Check(ts.Exec("clonecloud", "ps"))
+		left, err := os.ReadDir(ts.MkAbs("home/run"))
+		ts.Check(err)
+		if !strings.Contains(ts.ReadFile("stdout"), args[0]) && len(left) == 0 {
+			return
+		}
+	}
+	ts.Fatalf("%s is still shown", args[0])
 }
 
 type nodes struct{}
@@ -195,6 +226,7 @@ type reportFields struct {
 	App         string           `json:"app"`
 	Module      string           `json:"module"`
 	Where       string           `json:"where"`
+	Objective   string           `json:"objective"`
 	Unsupported string           `json:"unsupported"`
 	JoulesAre   string           `json:"joulesAre"`
 	Calls       []map[string]any `json:"calls"`
@@ -206,6 +238,7 @@ var (
 		"function": "string", "index": "float64", "context": "string", "where": "string", "reason": "string",
 		"predicted": "map[string]interface {}?", "seconds": "float64", "joules": "float64?",
 		"bytesUp": "float64", "bytesDown": "float64", "attempts": "float64",
+		"rule": "string?", "term": "string?", "uncertain": "bool?", "fallback": "bool?",
 	}
 	totalFields = map[string]string{
 		"seconds": "float64", "joules": "float64?", "bytesUp": "float64", "bytesDown": "float64",
@@ -240,7 +273,7 @@ func cmdReport(ts *testscript.TestScript, _ bool, args []string) {
 	for _, c := range r.Calls {
 		ts.Check(checkFields(c, callFields))
 	}
-	have := map[string]any{"app": r.App, "where": r.Where, "unsupported": r.Unsupported, "calls": float64(len(r.Calls))}
+	have := map[string]any{"app": r.App, "where": r.Where, "objective": r.Objective, "joulesAre": r.JoulesAre, "unsupported": r.Unsupported, "calls": float64(len(r.Calls))}
 	for k, v := range r.Totals {
 		have[k] = v
 	}

@@ -19,6 +19,9 @@ import (
 	"path/filepath"
 	"time"
 
+	"github.com/clonecloud/clonecloud/internal/cost"
+	"github.com/clonecloud/clonecloud/internal/decide"
+	"github.com/clonecloud/clonecloud/internal/energy"
 	"github.com/clonecloud/clonecloud/internal/engine"
 	"github.com/clonecloud/clonecloud/internal/link"
 	"github.com/clonecloud/clonecloud/internal/link/identity"
@@ -90,6 +93,17 @@ type Options struct {
 	// Profile is empty, runner.ProfileOnline or runner.ProfileFull. What is
 	// gathered is merged into the home's profiles.
 	Profile string
+	// Objective is what --where=auto saves, and MaxSlowdown how many times as slow
+	// a call may become for it (0: 2). Power is the device's power profile; nil:
+	// package energy's default. Partition is what the runner decides by where it
+	// has measured nothing.
+	Objective   cost.Objective
+	MaxSlowdown float64
+	Power       *energy.Profile
+	Partition   []decide.Row
+	// Record has every call run here and told with its features; see
+	// runner.Decide.
+	Record bool
 	// Trace asks for Result.Trace.
 	Trace bool
 	// Replay, if not empty, lists the only functions, by index, that move with
@@ -218,6 +232,8 @@ type manager struct {
 	// settled is closed when the runner has ended, or cannot offload; willing
 	// when it can.
 	settled, willing chan struct{}
+	present          *presence
+	learning         []byte // what the runner has learnt
 	p                *proc.Process
 	out              *relay.Outbox // to the runner
 	loop             *poll.Loop    // passes small frames; nil where the system has none
@@ -289,7 +305,7 @@ func (m *manager) execute(ctx context.Context, lk *linkKeeper) (*Result, error) 
 		_ = p.Conn().Close()
 	}()
 	m.p, m.out = p, relay.NewOutbox(p.Conn(), relay.Config{})
-	if err := runner.WriteStart(p.Conn(), m.start(), m.o.Module); err != nil {
+	if err := runner.WriteStart(p.Conn(), m.start(lk != nil), m.o.Module); err != nil {
 		return nil, err
 	}
 	m.o.Module = nil // the runner has it; an idle manager is small
@@ -307,8 +323,13 @@ func (m *manager) execute(ctx context.Context, lk *linkKeeper) (*Result, error) 
 			}
 		}
 	}
+	if m.present, err = appear(m.o.Home, m.run, Running{App: m.o.App, Began: m.began, Where: m.o.Where}); err != nil {
+		m.o.Log.Debug("clonecloud ps will not show this run", "error", err)
+	}
+	defer m.present.leave()
 	res := m.collect(ctx, lk)
 	m.keepProfile(res)
+	m.keep(res)
 	return res, nil
 }
 
@@ -343,11 +364,12 @@ func (m *manager) awaitClone(ctx context.Context, lk *linkKeeper) error {
 
 var errSettled = errors.New("the runner needs no clone")
 
-func (m *manager) start() runner.Start {
+func (m *manager) start(expect bool) runner.Start {
 	return runner.Start{
 		Role: runner.RoleDevice, Run: m.run, App: m.o.App, Args: m.o.Args, Env: m.o.Env, Dirs: m.o.Dirs,
 		Engine: m.o.Engine, CacheDir: filepath.Join(m.o.Home, "compiled"),
 		StateDir: commitsDir(m.o.Home), MaxPages: m.o.MaxPages,
+		Decide:  m.decide(expect),
 		Profile: m.o.Profile, Trace: m.o.Trace, Replay: m.o.Replay,
 		Where: m.o.Where, Offload: m.o.Offload, Only: m.o.Only, HashMemory: m.o.HashMemory, MaxOffloads: m.o.MaxOffloads,
 		Hold:         m.o.Hold,
@@ -357,7 +379,7 @@ func (m *manager) start() runner.Start {
 
 // collect takes the runner's events until the last one.
 func (m *manager) collect(ctx context.Context, lk *linkKeeper) *Result {
-	r := &Result{Report: Report{App: m.o.App, Module: hex.EncodeToString(m.sum[:]), Where: m.o.Where}, Profile: profile.New()}
+	r := &Result{Report: Report{App: m.o.App, Module: hex.EncodeToString(m.sum[:]), Where: m.o.Where, Objective: objectiveName(m.o.Objective), JoulesAre: string(energy.Model)}, Profile: profile.New()}
 	defer func() { m.total(&r.Report) }()
 	for {
 		select {
@@ -372,6 +394,10 @@ func (m *manager) collect(ctx context.Context, lk *linkKeeper) *Result {
 			}
 			if e.Call != nil {
 				r.Report.add(e.Call)
+				m.present.call(e.Call)
+			}
+			if e.Learnt != nil {
+				m.learning = e.Learnt
 			}
 			if e.Exit != nil {
 				r.Exit = *e.Exit
@@ -423,12 +449,39 @@ func (m *manager) total(r *Report) {
 		c := &r.Calls[i]
 		t.BytesUp += c.BytesUp
 		t.BytesDown += c.BytesDown
+		t.Joules += c.Joules
 		if c.Where == WhereClone {
 			t.CallsClone++
 		} else {
 			t.CallsDevice++
 		}
 	}
+}
+
+// keep stores what a run has learnt and decided. Failing costs knowledge and
+// nothing else.
+func (m *manager) keep(r *Result) {
+	if m.o.Where != WhereAuto || r.Report.Totals.Seconds < notable.Seconds() {
+		return
+	}
+	var err error
+	if m.learning != nil {
+		err = m.keepLearnt(m.learning)
+	}
+	if err = errors.Join(err, m.keepDecisions(&r.Report)); err != nil {
+		m.o.OnEvent(runner.Event{Warn: "what this run has learnt is lost: " + err.Error()})
+	}
+}
+
+// objectiveName is an objective as --objective has it.
+func objectiveName(o cost.Objective) string {
+	switch o {
+	case cost.Time:
+		return "time"
+	case cost.Energy:
+		return "energy"
+	}
+	return "balanced"
 }
 
 // maxCalls bounds the calls that a report lists.
@@ -444,12 +497,13 @@ func (r *Report) add(c *runner.Call) {
 	}
 	call := CallReport{
 		Function: c.Function, Index: c.Index, Context: c.Context, Where: c.Where, Reason: c.Reason, Seconds: c.Seconds,
-		BytesUp: c.BytesUp, BytesDown: c.BytesDown, Attempts: c.Attempts,
+		BytesUp: c.BytesUp, BytesDown: c.BytesDown, Attempts: c.Attempts, Fallback: c.Fallback,
+		Rule: c.Rule, Term: c.Term, Uncertain: c.Uncertain, Joules: c.Joules,
 	}
 	if len(c.Predicted) > 0 {
 		call.Predicted = map[string]Prediction{}
-		for site, s := range c.Predicted {
-			call.Predicted[site] = Prediction{Seconds: s}
+		for site, p := range c.Predicted {
+			call.Predicted[site] = Prediction(p)
 		}
 	}
 	r.Calls = append(r.Calls, call)

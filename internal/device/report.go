@@ -8,9 +8,10 @@ import (
 // Report is what `run --report FILE` writes: one JSON object. Times are
 // seconds, sizes bytes, energies joules.
 type Report struct {
-	App    string `json:"app"`
-	Module string `json:"module"` // SHA-256 of the module, hexadecimal
-	Where  string `json:"where"`  // auto, device or clone, as asked
+	App       string `json:"app"`
+	Module    string `json:"module"`    // SHA-256 of the module, hexadecimal
+	Where     string `json:"where"`     // auto, device or clone, as asked
+	Objective string `json:"objective"` // time, energy or balanced
 	// Unsupported says why the module runs but is not offloaded; empty if it may be.
 	Unsupported string       `json:"unsupported,omitempty"`
 	Calls       []CallReport `json:"calls"`
@@ -26,11 +27,16 @@ type CallReport struct {
 	Where     string                `json:"where"` // device or clone
 	Reason    string                `json:"reason"`
 	Predicted map[string]Prediction `json:"predicted,omitempty"`
-	Seconds   float64               `json:"seconds"`
-	Joules    float64               `json:"joules,omitempty"`
-	BytesUp   int64                 `json:"bytesUp"`
-	BytesDown int64                 `json:"bytesDown"`
-	Attempts  int                   `json:"attempts"`
+	// Rule is the rule that decided, Term the part of the costs that did, in words.
+	Rule      string  `json:"rule,omitempty"`
+	Term      string  `json:"term,omitempty"`
+	Uncertain bool    `json:"uncertain,omitempty"`
+	Seconds   float64 `json:"seconds"`
+	Joules    float64 `json:"joules,omitempty"`
+	BytesUp   int64   `json:"bytesUp"`
+	BytesDown int64   `json:"bytesDown"`
+	Attempts  int     `json:"attempts"`
+	Fallback  bool    `json:"fallback,omitempty"` // an attempt came to nothing and the call ran here
 }
 
 // Prediction is what a site was expected to cost before the call.

@@ -25,8 +25,9 @@ var allowed = map[string][]string{
 	"internal/link/pairing":   {"internal/link", "internal/link/identity", "internal/link/shape"},
 	"internal/profile/store":  {"internal/profile"},
 	"internal/profile/export": {"internal/profile"},
+	"internal/decide":         {"internal/cost", "internal/energy"},
 	"internal/runner": {
-		"internal/callgraph", "internal/engine", "internal/offload", "internal/pagestate", "internal/profile", "internal/rewrite",
+		"internal/callgraph", "internal/cost", "internal/decide", "internal/energy", "internal/engine", "internal/offload", "internal/pagestate", "internal/profile", "internal/rewrite",
 		"internal/runner/proc", "internal/wasi", "internal/wasi/site", "internal/wasi/stage", "internal/wasmbin", "internal/wire",
 	},
 	"internal/node": {
@@ -34,8 +35,8 @@ var allowed = map[string][]string{
 		"internal/relay", "internal/runner", "internal/runner/proc", "internal/wire",
 	},
 	"internal/device": {
-		"internal/engine", "internal/link", "internal/link/identity", "internal/link/shape", "internal/poll", "internal/profile",
-		"internal/profile/store", "internal/relay",
+		"internal/cost", "internal/decide", "internal/energy", "internal/engine", "internal/link", "internal/link/identity",
+		"internal/link/shape", "internal/poll", "internal/profile", "internal/profile/store", "internal/relay",
 		"internal/runner", "internal/runner/proc", "internal/wasi/stage", "internal/wire",
 	},
 	"internal/cost":     {"internal/energy"},

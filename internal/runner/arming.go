@@ -11,8 +11,9 @@ import (
 type silencer uint8
 
 const (
-	byProfile silencer = 1 << iota // what is too short to be looked at so often
-	byOptions                      // what Start.Armed leaves out
+	byProfile  silencer = 1 << iota // what is too short to be looked at so often
+	byDecision                      // what is too short to move
+	byOptions                       // what Start.Armed leaves out
 )
 
 // arming keeps the arm masks: a candidate whose bit is clear runs without a call

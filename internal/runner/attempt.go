@@ -30,6 +30,9 @@ type live struct {
 	staged    *stage.Staged
 	committed *stage.Committed
 	times     instants
+	phases    *Phases // once it is committed
+	served    int     // imports that the device answered
+	patience  time.Time
 	undo      error       // what the undoing of a failed commit left to the next start
 	wasi      []byte      // the state that the call began with, encoded
 	state     *wasi.State // the result's; nil: the same
@@ -57,6 +60,7 @@ func (r *deviceRun) offloadCall(c *rewrite.Candidate, args, results []uint64, re
 	switch end := end.(type) {
 	case offload.Install:
 		report.Remote = time.Duration(end.Return.ComputeNanos).Seconds()
+		r.auto.describe(&report) // before more is learnt
 		r.decide.moved(c.K, took)
 		r.pipe.tell(Event{Call: &report})
 		r.live = live{}
@@ -105,6 +109,7 @@ func (r *deviceRun) runHere(c *rewrite.Candidate, report Call, local offload.Run
 	}
 	r.live = live{}
 	r.watch = append(r.watch, w)
+	r.auto.again(c.K)
 	if local.Reason.Why == offload.WhyTrap {
 		// Attempts inside could only find the same trap, one frame at a time.
 		r.doomed = len(r.watch)
@@ -116,7 +121,7 @@ func (r *deviceRun) runHere(c *rewrite.Candidate, report Call, local offload.Run
 // attempt. An error means that it did not begin.
 func (r *deviceRun) attemptCall(c *rewrite.Candidate, args []uint64) (offload.DeviceAction, error) {
 	r.live = live{cand: c, memory: r.resultMemory(c), times: instants{began: r.instant()}}
-	r.live.server = r.newServer()
+	r.live.server, r.live.patience = r.newServer(), r.auto.patience(time.Now())
 	state := r.g.sys.Capture()
 	r.live.wasi = state.Encode()
 	real, _ := r.local.Now(wasi.ClockRealtime)
@@ -185,8 +190,15 @@ func (r *deviceRun) await() []offload.DeviceAction {
 	if by, ok := r.machine.Deadline(); ok {
 		deadline = r.epoch.Add(by)
 	}
+	if by := r.live.patience; !by.IsZero() && (deadline.IsZero() || by.Before(deadline)) {
+		deadline = by
+	}
 	f, err := r.pipe.next(deadline)
 	if errors.Is(err, errTimeout) {
+		if by := r.live.patience; !by.IsZero() && !time.Now().Before(by) {
+			r.live.patience = time.Time{}
+			return r.machine.Abandon(tooLate)
+		}
 		return r.machine.Tick(r.now())
 	}
 	switch m := f.msg.(type) {
@@ -257,6 +269,7 @@ func (r *deviceRun) carryOut(act offload.DeviceAction) []offload.DeviceAction {
 	case offload.Send:
 		return r.send(act)
 	case offload.Serve:
+		r.live.served++
 		return r.serve(act)
 	case offload.CheckReads:
 		return r.machine.ReadsChecked(r.now(), act.Op, r.checkReads(act.Reads))

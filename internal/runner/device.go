@@ -33,6 +33,9 @@ type deviceRun struct {
 	machine *offload.Device
 	linkAt  int // changes of the link that the machine has been told
 	decide  policy
+	auto    *auto        // that policy, with --where=auto; nil otherwise
+	args    []uint64     // of the call that decide is asked about
+	held    func() int64 // heldBytes, made once
 
 	entry     string // the export that runs now
 	last      bool   // nothing runs after it
@@ -62,6 +65,7 @@ func runDevice(rw io.Reader, w *wire.Writer, start Start, module []byte) Exit {
 	r := &deviceRun{start: start, pipe: newPipe(rw, w, exitLost), epoch: time.Now()}
 	err := r.run(ctx, module)
 	r.profile.end()
+	r.auto.learnt()
 	if r.local != nil {
 		r.local.CloseAll()
 	}
@@ -149,7 +153,7 @@ func (r *deviceRun) run(ctx context.Context, module []byte) error {
 	r.machine = offload.NewDevice(r.start.Run, offload.DeviceConfig{
 		Redial: time.Duration(r.start.Redial * float64(time.Second)),
 	})
-	r.decide = newDecider(r.start.Where)
+	r.decide = fixed{r.start.Where}
 	if r.g.out != nil {
 		r.conf.Stubs = r.stubs()
 	}
@@ -167,7 +171,7 @@ func (r *deviceRun) run(ctx context.Context, module []byte) error {
 			return err
 		}
 		if r.start.Where == siteClone {
-			r.awaitLink()
+			r.awaitLink(time.Time{})
 		}
 	}
 	return r.main(ctx)
@@ -193,11 +197,16 @@ func (r *deviceRun) arm() error {
 			return fmt.Errorf("note image 0: %w", err)
 		}
 	}
+	r.held = r.heldBytes
 	var err error
 	if r.arms, err = newArming(r.g); err != nil {
 		return err
 	}
 	r.armOnly(r.start.Armed)
+	if r.start.Where == whereAuto {
+		r.auto = newAuto(r)
+		r.decide = r.auto
+	}
 	r.profile = newProfiling(r)
 	return nil
 }
@@ -217,9 +226,10 @@ func (r *deviceRun) armOnly(functions []uint32) {
 	}
 }
 
-// awaitLink waits until the clone is ready for calls. The manager ends this
-// process if that is never, and says Bye if it was once and will not be again.
-func (r *deviceRun) awaitLink() {
+// awaitLink waits until the clone is ready for calls, or until the deadline, if
+// there is one. Without one the manager ends this process if that is never, and
+// says Bye if it was once and will not be again.
+func (r *deviceRun) awaitLink(deadline time.Time) {
 	r.pipe.attend()
 	defer r.pipe.rest()
 	for {
@@ -228,7 +238,7 @@ func (r *deviceRun) awaitLink() {
 			r.pipe.drop()
 			return
 		}
-		f, err := r.pipe.next(time.Time{})
+		f, err := r.pipe.next(deadline)
 		if _, bye := f.msg.(*wire.Bye); bye || err != nil {
 			return
 		}
@@ -239,6 +249,7 @@ func (r *deviceRun) awaitLink() {
 func (r *deviceRun) main(ctx context.Context) error {
 	r.g.enter = func(fn wasi.Fn, stack []uint64) {
 		collect()
+		r.auto.tick()
 		r.profile.imported(fn, stack)
 	}
 	var entries []string
@@ -270,10 +281,14 @@ func (r *deviceRun) invoke(ctx context.Context, name string, stack []uint64) err
 		stack = make([]uint64, max(len(typ.Params), len(typ.Results)))
 	}
 	r.entry, r.outermost = name, true
+	if r.last {
+		r.auto.awaitClone()
+	}
 	watched, doomed, bound, depth := len(r.watch), r.doomed, r.rerun, r.profile.depth()
 	err := fn.Call(ctx, stack)
 	// A trap or an exit leaves without telling the stubs.
 	r.profile.unwind(depth)
+	r.auto.unwound(watched, isExit(err))
 	r.tellUnfinished(watched)
 	r.watch, r.doomed = r.watch[:watched], doomed
 	var trap *engine.Trap

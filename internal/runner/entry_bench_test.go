@@ -29,8 +29,7 @@ const (
 // CPU time: a loop of calls of a function that adds one, through the rewritten
 // module, the engine's compiler and all of deviceRun, less the same loop of the
 // original. "disarmed" asks nobody; "armed" asks a policy that answers "here" and
-// does not watch; "auto" is armed under the policy of `--where auto` with a link,
-// where one call in a thousand is watched. Every entry is measured in instances
+// does not watch; BenchmarkDecidedEntry is about `--where auto`. Every entry is measured in instances
 // compiled anew, at addresses that code of random length before them changes.
 func BenchmarkEntry(b *testing.B) {
 	const instances = 12
@@ -42,8 +41,7 @@ func BenchmarkEntry(b *testing.B) {
 		policy policy // nil: disarmed
 	}{
 		{"disarmed", 20_000_000, disarmedGoal, nil},
-		{"armed", 200_000, armedGoal, newDecider(siteDevice)},
-		{"auto", 200_000, armedGoal, newDecider("auto")},
+		{"armed", 200_000, armedGoal, fixed{siteDevice}},
 	} {
 		b.Run(c.name, func(b *testing.B) {
 			var added []float64

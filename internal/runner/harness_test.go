@@ -203,7 +203,7 @@ func (gr *ground) instantiate(code []byte, others map[string]*linked) (*linked, 
 		local:   wasi.NewLocal(nil, io.Discard, io.Discard),
 	}
 	in.connect()
-	in.decide = &mover{decider: newDecider(siteClone), in: in}
+	in.decide = &mover{fixed: fixed{siteClone}, in: in}
 	if in.wasi, err = wasi.New(wasi.Config{Host: in.local}); err != nil {
 		return nil, err
 	}
@@ -406,7 +406,7 @@ func engineWords(err error) string {
 
 // mover moves what the ground says.
 type mover struct {
-	*decider
+	fixed
 	in *linked
 }
 

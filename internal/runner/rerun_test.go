@@ -14,7 +14,7 @@ import (
 
 // lostAfter is a policy whose calls have come to nothing after some effects.
 type lostAfter struct {
-	*decider
+	fixed
 	in  *linked
 	log []offload.Entry
 }
@@ -50,7 +50,7 @@ func TestRule18_ARerunThatTrapsBeforeTheEndOfItsLogIsADivergence(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			in.decide = &lostAfter{decider: newDecider(siteClone), in: in, log: log}
+			in.decide = &lostAfter{fixed: fixed{siteClone}, in: in, log: log}
 			_, err = in.call("f", nil)
 			var trap *engine.Trap
 			if isDivergence(err) != (log != nil) || errors.As(err, &trap) != (log == nil) {

@@ -10,6 +10,9 @@ import (
 	"github.com/clonecloud/clonecloud/internal/wire"
 )
 
+// whereAuto is the Where that weighs each call.
+const whereAuto = "auto"
+
 // Roles of a runner.
 const (
 	RoleDevice = "device"
@@ -34,6 +37,7 @@ type Start struct {
 	Where   string   // auto, device or clone (device role)
 	Offload []string // functions to offer beside those chosen (device role)
 	Only    []string // if any: offer exactly these functions
+	Decide  Decide   // with Where auto
 	// Profile is empty, ProfileOnline or ProfileFull (device role).
 	Profile string
 	// Trace asks for Spans of the calls that a profile watches.
@@ -138,6 +142,7 @@ type Event struct {
 	// Profile is a part of the run's profile, as package profile encodes it.
 	Profile []byte `json:",omitempty"`
 	Spans   []Span `json:",omitempty"`
+	Learnt  []byte `json:",omitempty"` // what decisions rest on, to be stored
 }
 
 // Ready says that the guest is compiled and about to start.
@@ -165,9 +170,20 @@ type Call struct {
 	Attempts  int
 	Fallback  bool // an attempt failed and the call ran here
 	Remote    float64
-	Phases    *Phases            `json:",omitempty"` // of a call that moved
-	Predicted map[string]float64 `json:",omitempty"` // seconds by site
+	Served    int     // imports that the device answered for it
+	Phases    *Phases `json:",omitempty"` // of a call that moved
+	Joules    float64 // that the device spent on it, by the model of its power
+	// Of a call that was weighed: what each site was expected to cost, the rule that
+	// decided, and the term of the costs that did, in words.
+	Predicted map[string]Predicted `json:",omitempty"`
+	Rule      string               `json:",omitempty"`
+	Term      string               `json:",omitempty"`
+	Uncertain bool                 `json:",omitempty"`
+	Features  *Features            `json:",omitempty"` // with Decide.Record
 }
+
+// Predicted is what a site was expected to cost.
+type Predicted struct{ Seconds, Joules float64 }
 
 // Exit is the last event of a device's runner.
 type Exit struct {

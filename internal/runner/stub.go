@@ -74,7 +74,8 @@ func (r *deviceRun) entered(k int, args, results []uint64) rewrite.Status {
 	}
 	link, changes := r.pipe.linkState()
 	r.follow(link, changes)
-	where, reason, watch := r.decide.choose(k, link, r.heldBytes)
+	r.args = args
+	where, reason, watch := r.decide.choose(k, link, r.held)
 	if where == siteClone {
 		defer func() { r.outermost = false }()
 		r.offloads++
@@ -108,12 +109,18 @@ func (r *deviceRun) left(k int) {
 	if w.replay != nil && r.rerun == w.replay {
 		r.endRerun()
 	}
-	w.call.Seconds += took.Seconds()
 	if r.decide.ran(k, took) || w.call.Fallback {
-		w.call.Context = r.profile.context()
-		if w.call.Began == 0 { // else there was an attempt before
-			w.call.Began = w.began.Sub(r.epoch).Seconds()
-		}
-		r.pipe.tell(Event{Call: &w.call})
+		r.tellCall(w, took)
 	}
+}
+
+// tellCall reports a call that ran here.
+func (r *deviceRun) tellCall(w watched, took time.Duration) {
+	w.call.Seconds += took.Seconds()
+	w.call.Context = r.profile.context()
+	r.auto.describe(&w.call)
+	if w.call.Began == 0 { // else there was an attempt before
+		w.call.Began = w.began.Sub(r.epoch).Seconds()
+	}
+	r.pipe.tell(Event{Call: &w.call})
 }

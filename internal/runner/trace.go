@@ -49,9 +49,10 @@ func (r *deviceRun) noteTime(msg proto.Message) {
 
 // attempted notes in profile and report what became of an attempt.
 func (r *deviceRun) attempted(k int, args []uint64, report *Call, end offload.DeviceAction) {
-	report.Began = seconds(r.live.times.began)
+	report.Began, report.Served = seconds(r.live.times.began), r.live.served
 	if in, ok := end.(offload.Install); ok {
 		report.Phases = r.phases(time.Duration(in.Return.ComputeNanos))
+		r.live.phases = report.Phases
 	}
 	if r.profile != nil {
 		report.Context = r.profile.context()
