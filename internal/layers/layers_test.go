@@ -32,6 +32,8 @@ var allowed = map[string][]string{
 		"internal/engine", "internal/link", "internal/link/identity", "internal/link/shape", "internal/runner", "internal/runner/proc",
 		"internal/wasi/stage", "internal/wire",
 	},
+	"internal/cost":     {"internal/energy"},
+	"internal/policy":   {"internal/energy"},
 	"internal/spectest": {"internal/engine", "internal/wasmbin"}, // test support
 }
 
