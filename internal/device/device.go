@@ -23,6 +23,7 @@ import (
 	"github.com/clonecloud/clonecloud/internal/link"
 	"github.com/clonecloud/clonecloud/internal/link/identity"
 	"github.com/clonecloud/clonecloud/internal/link/shape"
+	"github.com/clonecloud/clonecloud/internal/profile"
 	"github.com/clonecloud/clonecloud/internal/runner"
 	"github.com/clonecloud/clonecloud/internal/runner/proc"
 	"github.com/clonecloud/clonecloud/internal/wire"
@@ -78,6 +79,14 @@ type Options struct {
 	// HashMemory asks for Exit.Memory; MaxOffloads bounds the calls that move.
 	HashMemory  bool
 	MaxOffloads int
+	// Profile is empty, runner.ProfileOnline or runner.ProfileFull. What is
+	// gathered is merged into the home's profiles.
+	Profile string
+	// Trace asks for Result.Trace to have the calls that ran on the device.
+	Trace bool
+	// Depth keeps calls on the device that are inside fewer others, with
+	// --where=clone: what is inside them is measured on the clone.
+	Depth int
 	// OnEvent, if set, hears what the runner tells, as it happens.
 	OnEvent func(runner.Event)
 }
@@ -101,6 +110,9 @@ func (h hinted) Unwrap() error { return h.error }
 type Result struct {
 	Exit   runner.Exit
 	Report Report
+	// Profile is of this run alone.
+	Profile *profile.Tree
+	Trace   Trace
 	// Ready is what the runner said about itself; nil if it did not get there.
 	Ready *runner.Ready
 	// Interrupted says that the context ended the run.
@@ -276,7 +288,9 @@ func (m *manager) execute(ctx context.Context, lk *linkKeeper) (*Result, error) 
 			}
 		}
 	}
-	return m.collect(ctx, lk), nil
+	res := m.collect(ctx, lk)
+	m.keepProfile(res)
+	return res, nil
 }
 
 // awaitClone waits for the clone, or for a runner that has no use for one.
@@ -315,18 +329,20 @@ func (m *manager) start() runner.Start {
 		Role: runner.RoleDevice, Run: m.run, App: m.o.App, Args: m.o.Args, Env: m.o.Env, Dirs: m.o.Dirs,
 		Engine: m.o.Engine, CacheDir: filepath.Join(m.o.Home, "compiled"),
 		StateDir: commitsDir(m.o.Home), MaxPages: m.o.MaxPages,
+		Profile: m.o.Profile, Trace: m.o.Trace, Depth: m.o.Depth,
 		Where: m.o.Where, Offload: m.o.Offload, Only: m.o.Only, HashMemory: m.o.HashMemory, MaxOffloads: m.o.MaxOffloads,
 	}
 }
 
 // collect takes the runner's events until the last one.
 func (m *manager) collect(ctx context.Context, lk *linkKeeper) *Result {
-	r := &Result{Report: Report{App: m.o.App, Module: hex.EncodeToString(m.sum[:]), Where: m.o.Where}}
+	r := &Result{Report: Report{App: m.o.App, Module: hex.EncodeToString(m.sum[:]), Where: m.o.Where}, Profile: profile.New()}
 	defer func() { m.total(&r.Report) }()
 	for {
 		select {
 		case e := <-m.events:
 			m.o.OnEvent(e)
+			r.observe(&e, m.o.Log)
 			if e.Ready != nil {
 				r.Ready, r.Report.Unsupported = e.Ready, e.Ready.Pinned
 			}
@@ -398,7 +414,7 @@ func (r *Report) add(c *runner.Call) {
 		return
 	}
 	call := CallReport{
-		Function: c.Function, Index: c.Index, Where: c.Where, Reason: c.Reason, Seconds: c.Seconds,
+		Function: c.Function, Index: c.Index, Context: c.Context, Where: c.Where, Reason: c.Reason, Seconds: c.Seconds,
 		BytesUp: c.BytesUp, BytesDown: c.BytesDown, Attempts: c.Attempts,
 	}
 	if len(c.Predicted) > 0 {

@@ -14,23 +14,25 @@ const module = "github.com/clonecloud/clonecloud/"
 // allowed lists, for each package of the product, which of our packages it may
 // import. A package that is not listed may import nothing of ours.
 var allowed = map[string][]string{
-	"internal/rewrite":      {"internal/wasmbin"},
-	"internal/callgraph":    {"internal/wasmbin"},
-	"internal/wasi/site":    {"internal/wasi"},
-	"internal/wasi/stage":   {"internal/wasi", "internal/wasi/site"},
-	"internal/offload":      {"internal/wire"},
-	"internal/link":         {"internal/link/identity", "internal/link/shape"},
-	"internal/link/pairing": {"internal/link", "internal/link/identity", "internal/link/shape"},
+	"internal/rewrite":        {"internal/wasmbin"},
+	"internal/callgraph":      {"internal/wasmbin"},
+	"internal/wasi/site":      {"internal/wasi"},
+	"internal/wasi/stage":     {"internal/wasi", "internal/wasi/site"},
+	"internal/offload":        {"internal/wire"},
+	"internal/link":           {"internal/link/identity", "internal/link/shape"},
+	"internal/link/pairing":   {"internal/link", "internal/link/identity", "internal/link/shape"},
+	"internal/profile/store":  {"internal/profile"},
+	"internal/profile/export": {"internal/profile"},
 	"internal/runner": {
-		"internal/callgraph", "internal/engine", "internal/offload", "internal/pagestate", "internal/rewrite",
+		"internal/callgraph", "internal/engine", "internal/offload", "internal/pagestate", "internal/profile", "internal/rewrite",
 		"internal/runner/proc", "internal/wasi", "internal/wasi/site", "internal/wasi/stage", "internal/wasmbin", "internal/wire",
 	},
 	"internal/node": {
 		"internal/engine", "internal/link", "internal/link/identity", "internal/offload", "internal/runner", "internal/runner/proc", "internal/wire",
 	},
 	"internal/device": {
-		"internal/engine", "internal/link", "internal/link/identity", "internal/link/shape", "internal/runner", "internal/runner/proc",
-		"internal/wasi/stage", "internal/wire",
+		"internal/engine", "internal/link", "internal/link/identity", "internal/link/shape", "internal/profile", "internal/profile/store",
+		"internal/runner", "internal/runner/proc", "internal/wasi/stage", "internal/wire",
 	},
 	"internal/cost":     {"internal/energy"},
 	"internal/policy":   {"internal/energy"},

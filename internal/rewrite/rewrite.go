@@ -10,6 +10,10 @@ import (
 	"github.com/clonecloud/clonecloud/internal/wasmbin"
 )
 
+// Version is raised when stubs, or what package callgraph chooses for them,
+// change so that calls seen before and after cannot be counted together.
+const Version = 1
+
 // Role says which side a module is rewritten for.
 type Role int
 

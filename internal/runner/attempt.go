@@ -29,6 +29,7 @@ type live struct {
 	change    *pagestate.Change
 	staged    *stage.Staged
 	committed *stage.Committed
+	times     instants
 	undo      error       // what the undoing of a failed commit left to the next start
 	wasi      []byte      // the state that the call began with, encoded
 	state     *wasi.State // the result's; nil: the same
@@ -45,12 +46,14 @@ func (r *deviceRun) offloadCall(c *rewrite.Candidate, args, results []uint64, re
 	defer r.pipe.rest()
 	defer collect()
 	report := Call{Function: c.Name, Index: c.Index, Where: siteClone, Reason: reason, Attempts: 1}
+	r.profile.depart()
 	end, err := r.attemptCall(c, args)
 	took := time.Since(began)
 	report.Seconds, report.BytesUp, report.BytesDown = took.Seconds(), r.live.up, r.live.down
 	if err != nil { // nothing was sent
 		return r.neverBegan(c, report, err)
 	}
+	r.attempted(c.K, args, &report, end)
 	switch end := end.(type) {
 	case offload.Install:
 		report.Remote = time.Duration(end.Return.ComputeNanos).Seconds()
@@ -112,7 +115,7 @@ func (r *deviceRun) runHere(c *rewrite.Candidate, report Call, local offload.Run
 // attemptCall drives the machine from Begin to the action that ends the
 // attempt. An error means that it did not begin.
 func (r *deviceRun) attemptCall(c *rewrite.Candidate, args []uint64) (offload.DeviceAction, error) {
-	r.live = live{cand: c, memory: r.resultMemory(c)}
+	r.live = live{cand: c, memory: r.resultMemory(c), times: instants{began: r.instant()}}
 	r.live.server = r.newServer()
 	state := r.g.sys.Capture()
 	r.live.wasi = state.Encode()
@@ -198,6 +201,7 @@ func (r *deviceRun) await() []offload.DeviceAction {
 		return r.machine.Abandon(m.Reason) // `clonecloud off`, a closed stdout
 	}
 	r.live.down += f.size()
+	r.noteTime(f.msg)
 	acts := r.machine.Frame(r.now(), f.head, f.msg, f.body)
 	if _, applied := f.msg.(*wire.Applied); applied {
 		if id, ok := r.machine.Live(); ok && id == f.head.Attempt {
@@ -302,6 +306,7 @@ func (r *deviceRun) send(s offload.Send) []offload.DeviceAction {
 		return r.machine.Abandon(err.Error())
 	}
 	r.live.up += int64(f.Size())
+	r.noteTime(s.Msg)
 	if f.Type == wire.TypeAck {
 		err = r.pipe.w.Hold(f) // it frees memory at the node; nobody waits
 	} else {

@@ -38,6 +38,9 @@ type deviceRun struct {
 	offloads  int    // calls that were to move
 	outermost bool   // no stub has been entered since it was called
 
+	arms    *arming
+	profile *profiling // nil: there is none
+
 	watch []watched // calls that run here and whose exit is reported
 	// doomed is the length that watch had when a call was put on it that has
 	// trapped on the clone: it will trap here too, and nothing inside it moves.
@@ -55,6 +58,7 @@ func runDevice(rw io.Reader, w *wire.Writer, start Start, module []byte) Exit {
 	ctx := context.Background()
 	r := &deviceRun{start: start, pipe: newPipe(rw, w, exitLost), epoch: time.Now()}
 	err := r.run(ctx, module)
+	r.profile.end()
 	if r.local != nil {
 		r.local.CloseAll()
 	}
@@ -174,8 +178,10 @@ func isDivergence(err error) bool {
 	return errors.As(err, &ours) || errors.As(err, &log) || errors.As(err, &entry)
 }
 
-// mayOffload reports whether this run may offload at all.
-func (r *deviceRun) mayOffload() bool { return r.g.out != nil && r.start.Where != "device" }
+// mayOffload reports whether stubs are to ask: this run may offload, or is watched.
+func (r *deviceRun) mayOffload() bool {
+	return r.g.out != nil && (r.start.Where != siteDevice || r.start.Profile == ProfileFull)
+}
 
 // arm makes image 0 the base, and every stub ask.
 func (r *deviceRun) arm() error {
@@ -184,15 +190,11 @@ func (r *deviceRun) arm() error {
 			return fmt.Errorf("note image 0: %w", err)
 		}
 	}
-	for _, name := range r.g.out.Masks {
-		m, ok := r.g.inst.Global(name)
-		if !ok {
-			return fmt.Errorf("rewritten module does not export its arm mask %s", name)
-		}
-		if err := m.Set(^uint64(0)); err != nil {
-			return err
-		}
+	var err error
+	if r.arms, err = newArming(r.g); err != nil {
+		return err
 	}
+	r.profile = newProfiling(r)
 	return nil
 }
 
@@ -215,7 +217,10 @@ func (r *deviceRun) awaitLink() {
 
 // main runs the guest's start section and then the program.
 func (r *deviceRun) main(ctx context.Context) error {
-	r.g.enter = collect
+	r.g.enter = func(fn wasi.Fn, stack []uint64) {
+		collect()
+		r.profile.imported(fn, stack)
+	}
 	var entries []string
 	if r.g.out != nil && r.g.out.StartExport != "" {
 		entries = append(entries, r.g.out.StartExport)
@@ -245,9 +250,10 @@ func (r *deviceRun) invoke(ctx context.Context, name string, stack []uint64) err
 		stack = make([]uint64, max(len(typ.Params), len(typ.Results)))
 	}
 	r.entry, r.outermost = name, true
-	watched, doomed, bound := len(r.watch), r.doomed, r.rerun
+	watched, doomed, bound, depth := len(r.watch), r.doomed, r.rerun, r.profile.depth()
 	err := fn.Call(ctx, stack)
 	// A trap or an exit leaves without telling the stubs.
+	r.profile.unwind(depth)
 	r.tellUnfinished(watched)
 	r.watch, r.doomed = r.watch[:watched], doomed
 	var trap *engine.Trap

@@ -62,8 +62,8 @@ type guest struct {
 
 	sys   *wasi.System
 	funcs []wasi.Func
-	// enter, if set, is called before each import.
-	enter func()
+	// enter, if set, is called before each import, with its arguments.
+	enter func(fn wasi.Fn, stack []uint64)
 }
 
 // Bytes implements wasi.Memory.
@@ -297,7 +297,7 @@ type noHost struct{ wasi.Host }
 // thrown through the engine, which unwinds the guest.
 func (g *guest) callImport(i int, stack []uint64) {
 	if g.enter != nil {
-		g.enter()
+		g.enter(wasi.Fn(i+1), stack)
 	}
 	defer func() {
 		switch r := recover().(type) {

@@ -34,6 +34,12 @@ type Start struct {
 	Where   string   // auto, device or clone (device role)
 	Offload []string // functions to offer beside those chosen (device role)
 	Only    []string // if any: offer exactly these functions
+	// Profile is empty, ProfileOnline or ProfileFull (device role).
+	Profile string
+	// Trace asks for Spans of the calls that a profile watches.
+	Trace bool
+	// Depth keeps calls here that are inside fewer others, when all is to move.
+	Depth int
 	// Constants are the values of globals that the module imports (clone role).
 	Constants []Constant
 	// MaxOffloads, if not 0, is how many calls may be offloaded in all, for tests
@@ -118,6 +124,9 @@ type Event struct {
 	Exit  *Exit  `json:",omitempty"`
 	Ended string `json:",omitempty"` // an attempt, in hexadecimal, that came to nothing
 	Warn  string `json:",omitempty"`
+	// Profile is a part of the run's profile, as package profile encodes it.
+	Profile []byte `json:",omitempty"`
+	Spans   []Span `json:",omitempty"`
 }
 
 // Ready says that the guest is compiled and about to start.
@@ -134,6 +143,8 @@ type Ready struct {
 // Call is one finished call of a candidate that was decided on.
 type Call struct {
 	Function  string
+	Context   string  // the candidates that it was called in, outermost first
+	Began     float64 // seconds of the run
 	Index     uint32
 	Where     string // device or clone
 	Reason    string
@@ -143,6 +154,7 @@ type Call struct {
 	Attempts  int
 	Fallback  bool // an attempt failed and the call ran here
 	Remote    float64
+	Phases    *Phases            `json:",omitempty"` // of a call that moved
 	Predicted map[string]float64 `json:",omitempty"` // seconds by site
 }
 

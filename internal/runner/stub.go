@@ -70,20 +70,23 @@ func (r *deviceRun) entered(k int, args, results []uint64) rewrite.Status {
 	if where == siteClone {
 		defer func() { r.outermost = false }()
 		r.offloads++
-		return r.offloadCall(c, args, results, reason)
+		return r.profile.entered(k, args, r.offloadCall(c, args, results, reason))
 	}
 	r.outermost = false
 	if !watch {
-		return rewrite.Local
+		return r.profile.entered(k, args, rewrite.Local)
 	}
 	r.watch = append(r.watch, watched{k: k, began: time.Now(), call: Call{
 		Function: c.Name, Index: c.Index, Where: "device", Reason: reason,
 	}})
-	return rewrite.LocalWatch
+	return r.profile.entered(k, args, rewrite.LocalWatch)
 }
 
 // left is a stub's report that a call which ran here has returned.
 func (r *deviceRun) left(k int) {
+	if !r.profile.left(k) {
+		return
+	}
 	n := len(r.watch) - 1
 	if n < 0 || r.watch[n].k != k {
 		return
@@ -99,6 +102,10 @@ func (r *deviceRun) left(k int) {
 	}
 	w.call.Seconds += took.Seconds()
 	if r.decide.ran(k, took) || w.call.Fallback {
+		w.call.Context = r.profile.context()
+		if w.call.Began == 0 { // else there was an attempt before
+			w.call.Began = w.began.Sub(r.epoch).Seconds()
+		}
 		r.pipe.tell(Event{Call: &w.call})
 	}
 }
