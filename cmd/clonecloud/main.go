@@ -68,15 +68,16 @@ type cli struct {
 	Home    string `help:"Folder for all state (or $CLONECLOUD_HOME)." env:"CLONECLOUD_HOME" placeholder:"DIR"`
 	Verbose bool   `short:"v" help:"Say on stderr what CloneCloud does."`
 
-	Run     runCmd     `cmd:"" help:"Run an application; heavy calls may move to the clone."`
-	Serve   serveCmd   `cmd:"" help:"Be the clone: serve paired devices."`
-	Pair    pairCmd    `cmd:"" help:"Pair this device with a clone, by the URL that serve printed."`
-	Unpair  unpairCmd  `cmd:"" help:"Forget a clone, on both sides."`
-	Off     offCmd     `cmd:"" help:"Stop every offload at once; applications run here."`
-	On      onCmd      `cmd:"" help:"Allow offloads again."`
-	Inspect inspectCmd `cmd:"" help:"Show what an application imports and which of its functions may move."`
-	Demo    demoCmd    `cmd:"" help:"See face recognition move from a slow device to a clone."`
-	Version versionCmd `cmd:"" help:"Print the version."`
+	Run       runCmd       `cmd:"" help:"Run an application; heavy calls may move to the clone."`
+	Serve     serveCmd     `cmd:"" help:"Be the clone: serve paired devices."`
+	Pair      pairCmd      `cmd:"" help:"Pair this device with a clone, by the URL that serve printed."`
+	Unpair    unpairCmd    `cmd:"" help:"Forget a clone, on both sides."`
+	Off       offCmd       `cmd:"" help:"Stop every offload at once; applications run here."`
+	On        onCmd        `cmd:"" help:"Allow offloads again."`
+	Inspect   inspectCmd   `cmd:"" help:"Show what an application imports and which of its functions may move."`
+	Partition partitionCmd `cmd:"" help:"Show what is best run where, for each network and objective."`
+	Demo      demoCmd      `cmd:"" help:"See face recognition move from a slow device to a clone."`
+	Version   versionCmd   `cmd:"" help:"Print the version."`
 }
 
 // app is what every verb gets: where state lives, where words go.

@@ -131,3 +131,25 @@ func (t *Tree) Evaluate(sites []int) (Cost, error) {
 
 // finite says that f is neither infinite nor NaN.
 func finite(f float64) bool { return !math.IsInf(f, 0) && !math.IsNaN(f) }
+
+// Subtrees gives, for each node and site, what it and all below it cost there,
+// migrations apart.
+func (t *Tree) Subtrees() [][]Cost {
+	sums := make([][]Cost, len(t.Nodes))
+	for i := len(t.Nodes) - 1; i >= 0; i-- {
+		n := &t.Nodes[i]
+		if sums[i] == nil {
+			sums[i] = make([]Cost, t.Sites)
+		}
+		if n.Parent >= 0 && sums[n.Parent] == nil {
+			sums[n.Parent] = make([]Cost, t.Sites)
+		}
+		for s := range t.Sites {
+			sums[i][s] = sums[i][s].Add(n.Own[s])
+			if n.Parent >= 0 {
+				sums[n.Parent][s] = sums[n.Parent][s].Add(sums[i][s])
+			}
+		}
+	}
+	return sums
+}

@@ -38,15 +38,9 @@ func at(n int, network partition.NetworkClass) Entry {
 func open(t *testing.T) (*DB, *[]string) {
 	var mu sync.Mutex
 	var warned []string
-	var locks sync.Map
 	d := New(Config{
-		Dir: filepath.Join(t.TempDir(), "partitions"),
-		Lock: func(path string) (func(), bool) {
-			if _, held := locks.LoadOrStore(path, true); held {
-				return nil, false
-			}
-			return func() { locks.Delete(path) }, true
-		},
+		Dir:   filepath.Join(t.TempDir(), "partitions"),
+		Lock:  TryLock,
 		Write: func(path string, data []byte) error { return identity.WriteFile(path, data, 0o600) },
 		Warn: func(err error) {
 			mu.Lock()
