@@ -251,16 +251,24 @@ func (x *search) together(sites []int) bool {
 // the device.
 func (x *search) uniform(sites []int) bool {
 	for _, f := range x.functions {
-		act := -1
-		for _, i := range f {
-			if !x.t.reached(int(i), sites) {
-				continue
-			}
-			if act >= 0 && sites[i] != act {
-				return false
-			}
-			act = sites[i]
+		if !x.agrees(f, sites) {
+			return false
 		}
+	}
+	return true
+}
+
+// agrees says whether the contexts that are called on the device do the same.
+func (x *search) agrees(contexts []int32, sites []int) bool {
+	act := -1
+	for _, i := range contexts {
+		if !x.t.reached(int(i), sites) {
+			continue
+		}
+		if act >= 0 && sites[i] != act {
+			return false
+		}
+		act = sites[i]
 	}
 	return true
 }

@@ -244,7 +244,7 @@ func (x *search) undecided(w weights) int32 {
 	}
 	worst, most := int32(-1), -1.0
 	for f, contexts := range x.functions {
-		if x.agrees(contexts) {
+		if x.agrees(contexts, x.sites) {
 			continue
 		}
 		if least := x.regret[f*k+x.cheapest(int32(f))]; least > most {
@@ -252,20 +252,6 @@ func (x *search) undecided(w weights) int32 {
 		}
 	}
 	return worst
-}
-
-func (x *search) agrees(contexts []int32) bool {
-	act := -1
-	for _, i := range contexts {
-		if !x.t.reached(int(i), x.sites) {
-			continue
-		}
-		if act >= 0 && x.sites[i] != act {
-			return false
-		}
-		act = x.sites[i]
-	}
-	return true
 }
 
 // cheapest is the decision of least regret for a function.
@@ -302,7 +288,7 @@ func (x *search) round(lambda weights) {
 		if x.p.PerFunction {
 			x.undecided(w)
 			for f, contexts := range x.functions {
-				if !x.agrees(contexts) {
+				if !x.agrees(contexts, x.sites) {
 					x.confineOne(confinement{byFunction, int32(f), 1 << x.cheapest(int32(f))})
 					changed = true
 				}

@@ -110,7 +110,13 @@ func ratio(n *profile.Node) float64 {
 	if n.Device.Calls == 0 || n.Clone.Calls == 0 || n.Clone.Nanos == 0 {
 		return 0
 	}
-	return mean(n.Device.Nanos, n.Device.Calls) / mean(n.Clone.Nanos, n.Clone.Calls)
+	return believable(mean(n.Device.Nanos, n.Device.Calls) / mean(n.Clone.Nanos, n.Clone.Calls))
+}
+
+// believable bounds a ratio of speeds: what is beyond is no measurement.
+func believable(ratio float64) float64 {
+	const most = 1e4
+	return min(max(ratio, 1/most), most)
 }
 
 // mean is in seconds.
@@ -128,7 +134,7 @@ func (f *flattening) faster() float64 {
 	if clone == 0 {
 		return 0
 	}
-	return device / clone
+	return believable(device / clone)
 }
 
 // deviceTimes gives the seconds of a run that each context takes on the device,
