@@ -3,41 +3,45 @@ package main
 import (
 	"encoding/json"
 	"errors"
-	"fmt"
-	"io"
 	"path/filepath"
-	"text/tabwriter"
 
 	"github.com/clonecloud/clonecloud/internal/callgraph"
 	"github.com/clonecloud/clonecloud/internal/rewrite"
 	"github.com/clonecloud/clonecloud/internal/runner"
+	"github.com/clonecloud/clonecloud/internal/wasi"
 	"github.com/clonecloud/clonecloud/internal/wasmbin"
 )
 
 // inspectCmd shows what an application imports, and which of its functions may
 // move to a clone.
 type inspectCmd struct {
-	JSON bool   `help:"Print JSON."`
-	All  bool   `help:"List every function, not the candidates alone."`
+	JSON bool   `help:"Print JSON, as docs/INSPECT.md describes it."`
+	All  bool   `help:"List every function, not only candidates and what may not move."`
 	App  string `arg:"" name:"APP.wasm" help:"The application."`
 }
 
-// inspection is what inspect prints with --json.
+// inspection is what inspect prints with --json; docs/INSPECT.md describes it.
+// Fields may be added; none changes its meaning while format is the same.
 type inspection struct {
-	App        string             `json:"app"`
-	Bytes      int                `json:"bytes"`
-	Runs       string             `json:"runs"` // "yes", or why not
-	Offloads   string             `json:"offloads"`
-	Imports    []inspectedImport  `json:"imports"`
-	Functions  []inspectedFunc    `json:"functions"`
-	Counts     inspectionCounts   `json:"counts"`
-	candidates map[uint32]string  `json:"-"`
-	graph      *callgraph.Graph   `json:"-"`
-	module     *wasmbin.Module    `json:"-"`
-	unrunnable *runnerUnsupported `json:"-"`
+	Format      int               `json:"format"`
+	App         string            `json:"app"`
+	Bytes       int               `json:"bytes"`
+	Runs        string            `json:"runs"`     // "yes", or why not
+	Offloads    string            `json:"offloads"` // the same
+	Imports     []inspectedImport `json:"imports"`
+	HostModules []inspectedHost   `json:"hostModules"`
+	Functions   []inspectedFunc   `json:"functions"`
+	Counts      inspectionCounts  `json:"counts"`
+
+	candidates callgraph.Selection
+	verdicts   *callgraph.Verdicts
+	inside     map[uint32][]uint32
+	graph      *callgraph.Graph
+	module     *wasmbin.Module
+	unrunnable *runner.Unsupported
 }
 
-type runnerUnsupported = runner.Unsupported
+const inspectFormat = 1
 
 type inspectedImport struct {
 	Module string `json:"module"`
@@ -45,20 +49,48 @@ type inspectedImport struct {
 	Kind   string `json:"kind"`
 }
 
+// inspectedHost is a module that functions are imported from: one colocation
+// group, unless it is WASI, whose state moves with a call.
+type inspectedHost struct {
+	Module    string   `json:"module"`
+	Functions []string `json:"functions"`
+	Site      string   `json:"site"` // "any" or "device"
+}
+
 type inspectedFunc struct {
-	Index     uint32 `json:"index"`
-	Name      string `json:"name,omitempty"`
-	Type      string `json:"type"`
-	Size      int    `json:"size"` // bytes of the body
-	Moves     bool   `json:"moves"`
-	Reason    string `json:"reason,omitempty"`    // why not
-	Candidate string `json:"candidate,omitempty"` // why it is offered to a clone
-	Imports   int    `json:"imports"`             // that a call can reach
+	Index        uint32              `json:"index"`
+	Name         string              `json:"name,omitempty"`
+	Type         string              `json:"type"`
+	Size         int                 `json:"size"` // bytes of the body
+	Instructions uint32              `json:"instructions"`
+	Loops        uint32              `json:"loops"`
+	LoopDepth    int                 `json:"loopDepth"`
+	Recursive    bool                `json:"recursive"`
+	Imports      int                 `json:"imports"` // that a call can reach
+	Moves        callgraph.Answer    `json:"moves"`
+	Reason       string              `json:"reason,omitempty"`    // why not, or why that is not certain
+	Import       string              `json:"import,omitempty"`    // what it is due to
+	Operation    string              `json:"operation,omitempty"` // the same
+	Path         []inspectedStep     `json:"path,omitempty"`
+	PathLength   int                 `json:"pathLength,omitempty"`
+	Candidate    *inspectedCandidate `json:"candidate,omitempty"`
+}
+
+type inspectedStep struct {
+	Index    uint32 `json:"index"`
+	Name     string `json:"name,omitempty"`
+	Indirect bool   `json:"indirect,omitempty"` // called through a table
+}
+
+type inspectedCandidate struct {
+	Why    string   `json:"why"`
+	Entry  bool     `json:"entry"` // its stub is at the export alone
+	Inside []uint32 `json:"inside"`
 }
 
 type inspectionCounts struct {
 	Functions  int `json:"functions"`
-	Movable    int `json:"movable"`
+	Movable    int `json:"movable"` // those that are tried among them
 	Candidates int `json:"candidates"`
 }
 
@@ -107,7 +139,11 @@ func inspectModule(name string, data []byte, all bool) (*inspection, error) {
 	if err != nil {
 		return nil, runner.Malformed(err)
 	}
-	in := &inspection{App: name, Bytes: len(data), Runs: "yes", Offloads: "yes", graph: g, module: m, candidates: map[uint32]string{}}
+	in := &inspection{
+		Format: inspectFormat, App: name, Bytes: len(data), Runs: "yes", Offloads: "yes", graph: g, module: m,
+		Imports: []inspectedImport{}, HostModules: []inspectedHost{}, Functions: []inspectedFunc{},
+		verdicts: g.Verdicts(stateful),
+	}
 	if err := runner.CheckImports(m); err != nil {
 		in.Runs = err.Error()
 		errors.As(err, &in.unrunnable)
@@ -115,89 +151,74 @@ func inspectModule(name string, data []byte, all bool) (*inspection, error) {
 	if r := g.Reason(); r != "" {
 		in.Offloads = r
 	}
-	for i := range m.Imports {
-		im := &m.Imports[i]
-		in.Imports = append(in.Imports, inspectedImport{im.Module, im.Name, im.Kind.String()})
-	}
-	chosen, err := g.Candidates(callgraph.Options{})
-	if err != nil {
+	in.imports()
+	if in.candidates, err = g.Candidates(callgraph.Options{Pinned: in.verdicts.Pinned}); err != nil {
 		return nil, err
 	}
-	for _, c := range chosen {
-		in.candidates[c.Index] = c.Why
-	}
+	in.inside = g.Inside(in.candidates)
 	in.functions(all)
 	return in, nil
 }
 
-// functions lists the candidates, or all functions.
-func (in *inspection) functions(all bool) {
-	for i := range uint32(len(in.module.Funcs)) {
-		if in.module.Imported(i) {
+// stateful says whether a host module keeps state that cannot move: all but
+// WASI do, for all that is known.
+func stateful(module string) bool { return module != wasi.ModuleName }
+
+// imports lists the imports, and the host modules among them.
+func (in *inspection) imports() {
+	at := map[string]int{}
+	for i := range in.module.Imports {
+		im := &in.module.Imports[i]
+		in.Imports = append(in.Imports, inspectedImport{im.Module, im.Name, im.Kind.String()})
+		if im.Kind != wasmbin.KindFunc {
 			continue
 		}
+		k, ok := at[im.Module]
+		if !ok {
+			k = len(in.HostModules)
+			at[im.Module] = k
+			site := "any"
+			if stateful(im.Module) {
+				site = "device"
+			}
+			in.HostModules = append(in.HostModules, inspectedHost{Module: im.Module, Site: site})
+		}
+		in.HostModules[k].Functions = append(in.HostModules[k].Functions, im.Name)
+	}
+}
+
+// functions lists the candidates and what may not move, or all functions.
+func (in *inspection) functions(all bool) {
+	next := 0
+	for i := in.module.ImportedFuncs; int(i) < len(in.module.Funcs); i++ {
 		in.Counts.Functions++
-		l := in.graph.Legality(i)
-		if l.Movable {
+		v := in.verdicts.Of(i)
+		if v.Answer != callgraph.No {
 			in.Counts.Movable++
 		}
-		why, chosen := in.candidates[i]
-		if chosen {
+		var chosen *inspectedCandidate
+		if next < len(in.candidates) && in.candidates[next].Index == i {
+			c := in.candidates[next]
+			next++
 			in.Counts.Candidates++
+			chosen = &inspectedCandidate{c.Why, c.Entry, append([]uint32{}, in.inside[i]...)}
 		}
-		if !all && !chosen && l.Movable {
+		if !all && chosen == nil && v.Answer != callgraph.No {
 			continue
 		}
-		info := in.graph.Func(i)
-		in.Functions = append(in.Functions, inspectedFunc{
-			Index: i, Name: info.Name, Type: info.Type.String(), Size: info.Size,
-			Moves: l.Movable, Reason: l.Reason, Candidate: why, Imports: len(in.graph.Imports(i)),
-		})
+		in.Functions = append(in.Functions, in.function(i, v, chosen))
 	}
 }
 
-// print writes it for a person.
-func (in *inspection) print(w io.Writer, all bool) error {
-	fmt.Fprintf(w, "%s: %d bytes, %s\nruns here: %s\n", in.App, in.Bytes, plural(in.Counts.Functions, "function"), in.Runs)
-	if in.Offloads == "yes" {
-		fmt.Fprintf(w, "may be offloaded: yes; %s may move, %d offered to a clone\n", plural(in.Counts.Movable, "function"), in.Counts.Candidates)
-	} else {
-		fmt.Fprintf(w, "may be offloaded: no: %s\n", in.Offloads)
+func (in *inspection) function(i uint32, v callgraph.Verdict, chosen *inspectedCandidate) inspectedFunc {
+	info := in.graph.Func(i)
+	f := inspectedFunc{
+		Index: i, Name: info.Name, Type: info.Type.String(), Size: info.Size, Instructions: info.Instructions,
+		Loops: info.Loops, LoopDepth: info.LoopDepth, Recursive: info.Recursive, Imports: in.graph.ImportCount(i),
+		Moves: v.Answer, Reason: v.Reason, Import: v.Import, Operation: v.Operation, PathLength: v.Length, Candidate: chosen,
 	}
-	fmt.Fprintf(w, "\nimports (%d):\n", len(in.Imports))
-	for _, im := range in.Imports {
-		fmt.Fprintf(w, "  %s %s.%s\n", im.Kind, im.Module, im.Name)
+	for _, s := range v.Path {
+		f.Path = append(f.Path, inspectedStep{s.Func, in.graph.Func(s.Func).Name, s.Indirect})
 	}
-	t := tabwriter.NewWriter(w, 0, 4, 2, ' ', 0)
-	fmt.Fprintf(t, "\nINDEX\tFUNCTION\tTYPE\tBYTES\tMAY MOVE\tWHY\n")
-	hidden := 0
-	const most = 60 // of those that may not move, unless all are asked for
-	refused := 0
-	for _, f := range in.Functions {
-		moves, why := "yes", f.Candidate
-		if !f.Moves {
-			moves, why = "no", f.Reason
-			if refused++; !all && refused > most {
-				hidden++
-				continue
-			}
-		}
-		fmt.Fprintf(t, "%d\t%s\t%s\t%d\t%s\t%s\n", f.Index, shorten(f.Name), f.Type, f.Size, moves, why)
-	}
-	if err := t.Flush(); err != nil {
-		return err
-	}
-	if hidden > 0 {
-		fmt.Fprintf(w, "and %d more that may not move; --all lists every function\n", hidden)
-	}
-	return nil
-}
-
-// shorten keeps a table readable: mangled names can be pages long.
-func shorten(s string) string {
-	const most = 48
-	if len(s) > most {
-		return "..." + s[len(s)-most+3:] // the end says most
-	}
-	return s
+	return f
 }

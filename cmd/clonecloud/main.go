@@ -66,19 +66,20 @@ type cli struct {
 	Home    string `help:"Folder for all state (or $CLONECLOUD_HOME)." env:"CLONECLOUD_HOME" placeholder:"DIR"`
 	Verbose bool   `short:"v" help:"Say on stderr what CloneCloud does."`
 
-	Run     runCmd     `cmd:"" help:"Run an application; heavy calls may move to the clone."`
-	Ps      psCmd      `cmd:"" help:"Show what runs, where its time goes and what that saves."`
-	Why     whyCmd     `cmd:"" help:"Explain where the calls of the last runs ran."`
-	Profile profileCmd `cmd:"" help:"Measure what an application's calls cost here and on the clone."`
-	Serve   serveCmd   `cmd:"" help:"Be the clone: serve paired devices."`
-	Pair    pairCmd    `cmd:"" help:"Pair this device with a clone, by the URL that serve printed."`
-	Unpair  unpairCmd  `cmd:"" help:"Forget a clone, on both sides."`
-	Off     offCmd     `cmd:"" help:"Stop every offload at once; applications run here."`
-	On      onCmd      `cmd:"" help:"Allow offloads again."`
-	Inspect inspectCmd `cmd:"" help:"Show what an application imports and which of its functions may move."`
-	Doctor  doctorCmd  `cmd:"" help:"Check this device's set-up and say what to do about it."`
-	Demo    demoCmd    `cmd:"" help:"See face recognition move from a slow device to a clone."`
-	Version versionCmd `cmd:"" help:"Print the version."`
+	Run       runCmd       `cmd:"" help:"Run an application; heavy calls may move to the clone."`
+	Ps        psCmd        `cmd:"" help:"Show what runs, where its time goes and what that saves."`
+	Why       whyCmd       `cmd:"" help:"Explain where the calls of the last runs ran."`
+	Profile   profileCmd   `cmd:"" help:"Measure what an application's calls cost here and on the clone."`
+	Serve     serveCmd     `cmd:"" help:"Be the clone: serve paired devices."`
+	Pair      pairCmd      `cmd:"" help:"Pair this device with a clone, by the URL that serve printed."`
+	Unpair    unpairCmd    `cmd:"" help:"Forget a clone, on both sides."`
+	Off       offCmd       `cmd:"" help:"Stop every offload at once; applications run here."`
+	On        onCmd        `cmd:"" help:"Allow offloads again."`
+	Inspect   inspectCmd   `cmd:"" help:"Show what an application imports and which of its functions may move."`
+	Partition partitionCmd `cmd:"" help:"Show what is best run where, for each network and objective."`
+	Doctor    doctorCmd    `cmd:"" help:"Check this device's set-up and say what to do about it."`
+	Demo      demoCmd      `cmd:"" help:"See face recognition move from a slow device to a clone."`
+	Version   versionCmd   `cmd:"" help:"Print the version."`
 }
 
 // app is what every verb gets: where state lives, where words go.

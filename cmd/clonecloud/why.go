@@ -100,7 +100,7 @@ func (r *whyRun) print(w io.Writer, all bool) error {
 	for _, g := range r.groups(all) {
 		c := g.longest
 		fmt.Fprintf(t, "%s\t%d\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", shorten(c.Function), g.n, c.Where,
-			expected(c, device.WhereDevice), expected(c, device.WhereClone), costText(c.Seconds, c.Joules),
+			expected(c, device.WhereDevice), expected(c, device.WhereClone), spentText(c.Seconds, c.Joules),
 			sizeOrNone(c.BytesUp), sizeOrNone(c.BytesDown), g.regretText(r.Objective), c.Reason)
 	}
 	if err := t.Flush(); err != nil {
@@ -169,20 +169,9 @@ func expected(c *whyCall, site string) string {
 	if !ok {
 		return "-"
 	}
-	return costText(p.Seconds, p.Joules)
+	return spentText(p.Seconds, p.Joules)
 }
 
-func costText(seconds, joules float64) string {
+func spentText(seconds, joules float64) string {
 	return fmt.Sprintf("%s %.2g J", secondsText(seconds), joules)
-}
-
-// secondsText is a time for people.
-func secondsText(s float64) string {
-	switch {
-	case s >= 10:
-		return fmt.Sprintf("%.0f s", s)
-	case s >= 1:
-		return fmt.Sprintf("%.1f s", s)
-	}
-	return fmt.Sprintf("%.0f ms", s*1e3)
 }

@@ -16,6 +16,9 @@ type Options struct {
 	// Max bounds the functions chosen by estimate; exports and Add come on top.
 	// 0 means 64, which is one arm mask.
 	Max int
+	// Pinned, unless nil, names further functions that may not move; see
+	// Verdicts. They are no candidates, and Add may not name them.
+	Pinned func(i uint32) bool
 }
 
 // Candidate is one choice.
@@ -99,11 +102,18 @@ func (g *Graph) Candidates(opts Options) (Selection, error) {
 		if l := g.Legality(i); !l.Movable {
 			return nil, fmt.Errorf("function %s cannot be offloaded: %s", ref, l.Reason)
 		}
+		if opts.Pinned != nil && opts.Pinned(i) {
+			return nil, fmt.Errorf("function %s cannot be offloaded: it is pinned to the device", ref)
+		}
 		chosen[i] = Candidate{Index: i, Entry: g.code.TailCalled[i], Why: "named"}
 	}
 	if g.reason == "" {
-		g.byEstimate(chosen, opts.Max)
-		g.byExport(chosen)
+		pinned := opts.Pinned
+		if pinned == nil {
+			pinned = func(uint32) bool { return false }
+		}
+		g.byEstimate(chosen, opts.Max, pinned)
+		g.byExport(chosen, pinned)
 	}
 	out := make(Selection, 0, len(chosen))
 	for _, c := range chosen {
@@ -114,13 +124,13 @@ func (g *Graph) Candidates(opts Options) (Selection, error) {
 }
 
 // byExport takes the exports that were not taken for their work, at the export.
-func (g *Graph) byExport(chosen map[uint32]Candidate) {
+func (g *Graph) byExport(chosen map[uint32]Candidate, pinned func(uint32) bool) {
 	n := 0
 	for _, e := range g.m.Exports {
 		if e.Kind != wasmbin.KindFunc || n >= maxExports {
 			continue
 		}
-		if _, ok := chosen[e.Index]; ok || !g.Legality(e.Index).Movable {
+		if _, ok := chosen[e.Index]; ok || !g.Legality(e.Index).Movable || pinned(e.Index) {
 			continue
 		}
 		chosen[e.Index] = Candidate{Index: e.Index, Entry: true, Why: "exported as " + e.Name}
@@ -130,7 +140,7 @@ func (g *Graph) byExport(chosen map[uint32]Candidate) {
 
 // byEstimate takes the functions with the most work in one call, as long as the
 // stubs together stay a small share of the whole run.
-func (g *Graph) byEstimate(chosen map[uint32]Candidate, limit int) {
+func (g *Graph) byEstimate(chosen map[uint32]Candidate, limit int, pinned func(uint32) bool) {
 	if limit == 0 {
 		limit = defaultMax
 	}
@@ -138,7 +148,7 @@ func (g *Graph) byEstimate(chosen map[uint32]Candidate, limit int) {
 	total := 0.0
 	for i := g.m.ImportedFuncs; int64(i) < int64(len(g.m.Funcs)); i++ {
 		total += g.freq[i] * g.code.Of(g.m, i).Work
-		if g.worthwhile(i) {
+		if g.worthwhile(i) && !pinned(i) {
 			list = append(list, i)
 		}
 	}

@@ -2,6 +2,7 @@ package callgraph
 
 import (
 	"fmt"
+	"math/bits"
 
 	"github.com/clonecloud/clonecloud/internal/wasmbin"
 )
@@ -11,8 +12,8 @@ type Graph struct {
 	m    *wasmbin.Module
 	code *wasmbin.Code
 
-	reason string // why nothing of the module may move
-	types  []uint32
+	obstacle // why nothing of the module may move
+	types    []uint32
 	// imports has one row of words for every node: the imported functions that
 	// it can reach, as bits.
 	imports [][]uint64
@@ -60,7 +61,7 @@ func Analyze(m *wasmbin.Module) (*Graph, error) {
 			g.exported[e.Index] = true
 		}
 	}
-	g.reason = moduleReason(m, code)
+	g.obstacle = findObstacle(m, code)
 	g.canonicalTypes()
 	g.reach()
 	g.estimate()
@@ -90,14 +91,23 @@ func (g *Graph) Func(i uint32) Info {
 // of its type whose address is taken.
 func (g *Graph) Imports(i uint32) []uint32 {
 	var out []uint32
-	for w, bits := range g.imports[i] {
+	for w, set := range g.imports[i] {
 		for b := range 64 {
-			if bits&(1<<b) != 0 {
+			if set&(1<<b) != 0 {
 				out = append(out, uint32(w*64+b))
 			}
 		}
 	}
 	return out
+}
+
+// ImportCount is the number of them.
+func (g *Graph) ImportCount(i uint32) int {
+	n := 0
+	for _, set := range g.imports[i] {
+		n += bits.OnesCount64(set)
+	}
+	return n
 }
 
 // canonicalTypes numbers equal signatures equally: call_indirect compares
@@ -142,13 +152,29 @@ func (g *Graph) edges() [][]uint32 {
 	return succ
 }
 
+// maxReach bounds the rows of reach, in words of 8 bytes. A program has tens of
+// imports; a module made to have many would otherwise take gigabytes.
+const maxReach = 8 << 20
+
 // reach computes the imports that every node can reach. Components come callees
-// first, so each row is the union of rows that are complete.
+// first, so each row is the union of rows that are complete. Where the rows
+// would get too many, a node reaches all imports: Imports is an over-estimate.
 func (g *Graph) reach() {
 	succ := g.edges()
 	words := int(g.m.ImportedFuncs+63) / 64
 	g.imports = make([][]uint64, len(succ))
+	var all []uint64
+	made := 0
 	components(succ, func(members []uint32) {
+		if made += words; made > maxReach {
+			if all == nil {
+				all = g.allImports()
+			}
+			for _, v := range members {
+				g.imports[v] = all
+			}
+			return
+		}
 		row := make([]uint64, words)
 		for _, v := range members {
 			if v < g.m.ImportedFuncs {
@@ -156,12 +182,20 @@ func (g *Graph) reach() {
 			}
 			g.imports[v] = row
 			for _, w := range succ[v] {
-				for i, bits := range g.imports[w] {
-					row[i] |= bits
+				for i, set := range g.imports[w] {
+					row[i] |= set
 				}
 			}
 		}
 	})
+}
+
+func (g *Graph) allImports() []uint64 {
+	all := make([]uint64, int(g.m.ImportedFuncs+63)/64)
+	for i := range g.m.ImportedFuncs {
+		all[i/64] |= 1 << (i % 64)
+	}
+	return all
 }
 
 // components calls yield for every strongly connected component, successors

@@ -50,49 +50,63 @@ func (g *Graph) functionReason(i uint32) string {
 	return ""
 }
 
-// moduleReason finds what makes the state at a call boundary more than memory
+// obstacle is why no function of a module may move.
+type obstacle struct {
+	reason    string      // "" when they may
+	imported  string      // the import that is in the way, MODULE.NAME
+	operation string      // the operations that are, by name
+	ops       wasmbin.Ops // the same
+}
+
+const (
+	mutates = wasmbin.OpTableSet | wasmbin.OpTableGrow | wasmbin.OpTableFill | wasmbin.OpTableCopy | wasmbin.OpTableInit
+	drops   = wasmbin.OpElemDrop | wasmbin.OpDataDrop
+)
+
+// findObstacle finds what makes the state at a call boundary more than memory
 // and scalar mutable globals.
-func moduleReason(m *wasmbin.Module, code *wasmbin.Code) string {
+func findObstacle(m *wasmbin.Module, code *wasmbin.Code) obstacle {
 	for _, i := range m.Imports {
 		from := fmt.Sprintf("from %q.%q", i.Module, i.Name)
+		by := func(reason string) obstacle {
+			return obstacle{reason: reason + from, imported: i.Module + "." + i.Name}
+		}
 		switch i.Kind {
 		case wasmbin.KindMemory:
-			return "module imports its memory " + from
+			return by("module imports its memory ")
 		case wasmbin.KindTable:
-			return "module imports a table " + from
+			return by("module imports a table ")
 		case wasmbin.KindGlobal:
 			if m.Globals[i.Index].Mutable {
-				return "module imports a mutable global " + from
+				return by("module imports a mutable global ")
 			}
 			if !m.Globals[i.Index].Type.Scalar() {
-				return fmt.Sprintf("module imports a %s global %s", m.Globals[i.Index].Type, from)
+				return by(fmt.Sprintf("module imports a %s global ", m.Globals[i.Index].Type))
 			}
 		case wasmbin.KindFunc:
 		}
 	}
 	for i, gl := range m.Globals {
 		if gl.Mutable && !gl.Type.Scalar() {
-			return fmt.Sprintf("mutable global %d is %s", i, gl.Type)
+			return obstacle{reason: fmt.Sprintf("mutable global %d is %s", i, gl.Type)}
 		}
 	}
-	const (
-		mutates = wasmbin.OpTableSet | wasmbin.OpTableGrow | wasmbin.OpTableFill | wasmbin.OpTableCopy | wasmbin.OpTableInit
-		drops   = wasmbin.OpElemDrop | wasmbin.OpDataDrop
-	)
 	if code.Ops&(mutates|drops) == 0 {
-		return ""
+		return obstacle{}
 	}
 	for i := range code.Funcs {
 		f := m.ImportedFuncs + uint32(i)
 		ops := code.Funcs[i].Ops
 		switch {
 		case ops&mutates != 0:
-			return fmt.Sprintf("module mutates its table by %s in %s", strings.Join((ops&mutates).Names(), ", "), describe(m, f))
+			names := strings.Join((ops & mutates).Names(), ", ")
+			return obstacle{fmt.Sprintf("module mutates its table by %s in %s", names, describe(m, f)), "", names, mutates}
 		case ops&drops != 0:
-			return fmt.Sprintf("module drops a segment by %s in %s", strings.Join((ops&drops).Names(), ", "), describe(m, f))
+			names := strings.Join((ops & drops).Names(), ", ")
+			return obstacle{fmt.Sprintf("module drops a segment by %s in %s", names, describe(m, f)), "", names, drops}
 		}
 	}
-	return ""
+	return obstacle{}
 }
 
 // describe gives "function 12" or "function 12 (name)".

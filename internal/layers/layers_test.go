@@ -39,9 +39,11 @@ var allowed = map[string][]string{
 		"internal/link/shape", "internal/poll", "internal/profile", "internal/profile/store", "internal/relay",
 		"internal/runner", "internal/runner/proc", "internal/wasi/stage", "internal/wire",
 	},
-	"internal/cost":     {"internal/energy"},
-	"internal/policy":   {"internal/energy"},
-	"internal/spectest": {"internal/engine", "internal/wasmbin"}, // test support
+	"internal/cost":              {"internal/energy"},
+	"internal/partition/db":      {"internal/partition"},
+	"internal/partition/pricing": {"internal/cost", "internal/energy", "internal/partition", "internal/profile"},
+	"internal/policy":            {"internal/energy"},
+	"internal/spectest":          {"internal/engine", "internal/wasmbin"}, // test support
 }
 
 // free may import anything of ours: the binary, the test grounds, the examples.

@@ -125,3 +125,30 @@ func BenchmarkStubCall(b *testing.B) {
 	b.ReportMetric(float64(t0)/calls, "ns/call")
 	b.ReportMetric(0, "ns/op")
 }
+
+// BenchmarkInspectLarge judges every function of a module of 25 MB, and chooses
+// candidates: what inspect does, from the bytes on.
+func BenchmarkInspectLarge(b *testing.B) {
+	bin := large(b, 25_000_000)
+	b.SetBytes(int64(len(bin)))
+	for b.Loop() {
+		m, err := wasmbin.Parse(bin, wasmbin.Limits{})
+		if err != nil {
+			b.Fatal(err)
+		}
+		g, err := callgraph.Analyze(m)
+		if err != nil {
+			b.Fatal(err)
+		}
+		v := g.Verdicts(func(string) bool { return true }) // WASI too: the most there is to search
+		sel, err := g.Candidates(callgraph.Options{})
+		if err != nil {
+			b.Fatal(err)
+		}
+		g.Inside(sel)
+		for i := m.ImportedFuncs; int(i) < len(m.Funcs); i++ {
+			v.Of(i)
+			g.ImportCount(i)
+		}
+	}
+}

@@ -1,0 +1,22 @@
+;; Two host modules with state and one without; what reaches them directly, by
+;; a table, both ways, not at all; candidates in candidates.
+(module
+  (import "camera" "take" (func $take (param i32) (result i32)))
+  (import "camera" "zoom" (func $zoom (param i32)))
+  (import "wasi_snapshot_preview1" "sched_yield" (func $yield (result i32)))
+  (import "gps" "fix" (func $fix (result f64)))
+  (memory (export "memory") 1)
+  (table 4 funcref)
+  (elem (i32.const 0) $shoot $quiet $fix)
+  (func $pure (export "pure") (param i32) (result i32) local.get 0)
+  (func $yields (export "yields") (result i32) call $yield)
+  (func $shoot (export "shoot") (param i32) (result i32) local.get 0 call $take)
+  (func $quiet (export "quiet") (param i32) (result i32) local.get 0 call $pure)
+  (func $far (export "far") (param i32) (result i32) local.get 0 call $far2)
+  (func $far2 (param i32) (result i32) local.get 0 call $zoom local.get 0 call $shoot)
+  (func $table (export "table") (param i32) (result i32) local.get 0 i32.const 1 call_indirect (param i32) (result i32))
+  (func $where (export "where") (result f64) i32.const 2 call_indirect (result f64))
+  (func $both (export "both") (param i32) (result i32) local.get 0 call $table drop local.get 0 call $far)
+  (func $outer (export "outer") (param i32) (result i32) local.get 0 call $middle)
+  (func $middle (param i32) (result i32) local.get 0 call $quiet)
+  (func $vector (param v128)))
