@@ -288,7 +288,7 @@ func replayAll(tb testing.TB, t *trace, objective cost.Objective, link cost.Link
 // TestRegretOverRecordedSites is the table of issue 3. The goals are a mean of
 // 3 % and 10 % in the worst cell; what is asserted is what was reached.
 func TestRegretOverRecordedSites(t *testing.T) {
-	sum, cells, worst, worstName := 0.0, 0, 0.0, ""
+	sum, cells, worst, worstName, explained := 0.0, 0, 0.0, "", 0.0
 	t.Logf("%-28s %-7s %s", "", "", "lost against the oracle, per cent (calls moved of those decided)")
 	for _, tr := range traces(t) {
 		for _, o := range []struct {
@@ -302,6 +302,9 @@ func TestRegretOverRecordedSites(t *testing.T) {
 				fmt.Fprintf(&line, "  %4s %6.2f (%d/%d)", l.name, 100*lost, x.moved, x.decided)
 				sum += lost
 				cells++
+				if tr.App != "sudoku" {
+					explained = max(explained, lost)
+				}
 				if lost > worst {
 					worst, worstName = lost, fmt.Sprintf("%s-%s %s %s", tr.App, tr.Device, o.name, l.name)
 				}
@@ -309,11 +312,18 @@ func TestRegretOverRecordedSites(t *testing.T) {
 			t.Logf("%-28s %-7s%s", tr.App+"-"+tr.Device, o.name, line.String())
 		}
 	}
+	// sudoku's times depend on nothing that is known beforehand: it needs a race.
+	if explained > 0.10 {
+		t.Errorf("%.1f %% lost in a cell of an application whose times are explained", 100*explained)
+	}
+	if mean := sum / float64(cells); mean > 0.08 || worst > 0.75 {
+		t.Errorf("mean %.1f %%, worst %.1f %%", 100*mean, 100*worst)
+	}
 	t.Logf("mean %.2f %% of %d cells, worst %.1f %% (%s); goals 3 %% and 10 %%", 100*sum/float64(cells), cells, 100*worst, worstName)
 }
 
 // TestPredictionErrorsOverRecordedSites is the table of issue 3; goals 10 % at the
-// median and 30 % at the ninth decile.
+// median and 30 % at the ninth decile: reached for the clone, and asserted.
 func TestPredictionErrorsOverRecordedSites(t *testing.T) {
 	for _, how := range []struct {
 		name string
@@ -336,6 +346,9 @@ func TestPredictionErrorsOverRecordedSites(t *testing.T) {
 			for s := range all {
 				all[s] = append(all[s], mine[s]...)
 			}
+		}
+		if how.how == decide.Both && (quantile(all[1], 0.5) > 0.10 || quantile(all[1], 0.9) > 0.30) {
+			t.Error("predictions of the clone miss the goal")
 		}
 		t.Logf("%-14s %-28s here p50 %5.1f %% p90 %5.1f %% (%d), there p50 %5.1f %% p90 %5.1f %% (%d), lost %.2f %%", how.name, "all",
 			100*quantile(all[0], 0.5), 100*quantile(all[0], 0.9), len(all[0]), 100*quantile(all[1], 0.5), 100*quantile(all[1], 0.9), len(all[1]), 100*lost/float64(cells))

@@ -82,9 +82,12 @@ func TestScripts(t *testing.T) {
 	})
 }
 
+// waitLimit bounds waits for another process; nothing is measured by it.
+const waitLimit = time.Minute
+
 // cmdEventually runs a command until it prints more than a heading.
 func cmdEventually(ts *testscript.TestScript, _ bool, args []string) {
-	for began := time.Now(); time.Since(began) < patience; time.Sleep(50 * time.Millisecond) {
+	for began := time.Now(); time.Since(began) < waitLimit; time.Sleep(50 * time.Millisecond) {
 		ts.Check(ts.Exec(args[0], args[1:]...))
 		if strings.Count(ts.ReadFile("stdout"), "\n") > 1 {
 			return
@@ -95,7 +98,7 @@ func cmdEventually(ts *testscript.TestScript, _ bool, args []string) {
 
 // cmdGone waits until ps does not show an application, and its files are gone.
 func cmdGone(ts *testscript.TestScript, _ bool, args []string) {
-	for began := time.Now(); time.Since(began) < patience; time.Sleep(50 * time.Millisecond) {
+	for began := time.Now(); time.Since(began) < waitLimit; time.Sleep(50 * time.Millisecond) {
 		ts.Check(ts.Exec("clonecloud", "ps"))
 		left, err := os.ReadDir(ts.MkAbs("home/run"))
 		ts.Check(err)
