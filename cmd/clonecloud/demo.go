@@ -217,7 +217,7 @@ func (d *demo) runWay(w *demoWay) error {
 	case err != nil:
 		return err
 	case w.res.Interrupted:
-		return exitCode{Code: exitInterrupt}
+		return exitCode{Code: interruptCode(ctx)}
 	case w.res.Exit.Error != "":
 		return errors.New(w.res.Exit.Error)
 	case w.res.Exit.Code != 0:

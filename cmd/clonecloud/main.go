@@ -15,10 +15,8 @@ import (
 	"io/fs"
 	"log/slog"
 	"os"
-	"os/signal"
 	"path/filepath"
 	"strings"
-	"syscall"
 
 	"github.com/alecthomas/kong"
 	"golang.org/x/term"
@@ -39,7 +37,7 @@ const (
 	exitNotPaired   = 11
 	exitUnsupported = 12
 	exitDivergence  = 13
-	exitInterrupt   = 130
+	exitInterrupt   = 130 // by Ctrl-C; see interruptCode
 )
 
 // exitCode is an error that ends the process with a code. A nil Err prints
@@ -75,6 +73,7 @@ type cli struct {
 	Off     offCmd     `cmd:"" help:"Stop every offload at once; applications run here."`
 	On      onCmd      `cmd:"" help:"Allow offloads again."`
 	Inspect inspectCmd `cmd:"" help:"Show what an application imports and which of its functions may move."`
+	Doctor  doctorCmd  `cmd:"" help:"Check this device's set-up and say what to do about it."`
 	Demo    demoCmd    `cmd:"" help:"See face recognition move from a slow device to a clone."`
 	Version versionCmd `cmd:"" help:"Print the version."`
 }
@@ -125,9 +124,8 @@ func run(args []string, s stdio) int {
 		return report(s.err, exitCode{exitUsage, withHint(err, hint)})
 	}
 	c.Run.App = append(c.Run.App, guests...)
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	ctx, stop := untilSignal()
 	defer stop()
-	context.AfterFunc(ctx, stop) // a second Ctrl-C ends this process at once
 	a := &app{ctx: ctx, home: c.Home, verbose: c.Verbose, stdio: s, log: newLogger(s.err, c.Verbose)}
 	if a.home == "" {
 		if a.home, err = defaultHome(); err != nil {
@@ -139,7 +137,7 @@ func run(args []string, s stdio) int {
 	}
 	err = kctx.Run(a)
 	if errors.Is(err, context.Canceled) && ctx.Err() != nil {
-		err = exitCode{Code: exitInterrupt}
+		err = exitCode{Code: interruptCode(ctx)}
 	}
 	return report(s.err, a.adviseHome(err))
 }

@@ -19,6 +19,7 @@ import (
 	"github.com/clonecloud/clonecloud/internal/link"
 	"github.com/clonecloud/clonecloud/internal/link/identity"
 	"github.com/clonecloud/clonecloud/internal/rewrite"
+	"github.com/clonecloud/clonecloud/internal/testprocs"
 	"github.com/clonecloud/clonecloud/internal/wasmbin"
 	"github.com/clonecloud/clonecloud/internal/wire"
 )
@@ -351,7 +352,7 @@ func killAtCommit(b *bench, r *running) bool {
 	var pids []int
 	for {
 		if len(pids) == 0 {
-			pids = children(r.cmd.Process.Pid)
+			pids = testprocs.Children(r.cmd.Process.Pid)
 		}
 		if records, _ := filepath.Glob(filepath.Join(b.home, "commits", "*.commit")); len(records) > 0 {
 			break
@@ -367,7 +368,7 @@ func killAtCommit(b *bench, r *running) bool {
 	}
 	<-r.done
 	for _, pid := range pids {
-		b.eventually("the runner ends", func() bool { return !alive(pid) })
+		b.eventually("the runner ends", func() bool { return !testprocs.Alive(pid) })
 	}
 	records, _ := filepath.Glob(filepath.Join(b.home, "commits", "*.commit"))
 	return len(records) > 0

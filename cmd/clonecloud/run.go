@@ -43,7 +43,7 @@ func (*runCmd) usage() string { return "[FLAGS] APP.wasm [ARGS...]" }
 func (*runCmd) exits() string {
 	return `the guest's own; 2 usage; 10 no clone, and 11 not paired, with
 --where=clone; 12 module unsupported; 13 divergence; 124 time limit;
-130 interrupted; 134 the guest crashed`
+130 after Ctrl-C, 143 after SIGTERM; 134 the guest crashed`
 }
 
 func (c *runCmd) Run(a *app) error {
@@ -68,7 +68,7 @@ func (c *runCmd) Run(a *app) error {
 	c.summarize(a, res)
 	err = guestExit(res.Exit)
 	if res.Interrupted {
-		err = exitCode{Code: exitInterrupt}
+		err = exitCode{Code: interruptCode(a.ctx)}
 	}
 	if c.Report != "" {
 		if failed := out.write(&res.Report); failed != nil {

@@ -23,6 +23,8 @@ import (
 	"github.com/clonecloud/clonecloud/internal/link"
 	"github.com/clonecloud/clonecloud/internal/link/identity"
 	"github.com/clonecloud/clonecloud/internal/link/shape"
+	"github.com/clonecloud/clonecloud/internal/poll"
+	"github.com/clonecloud/clonecloud/internal/relay"
 	"github.com/clonecloud/clonecloud/internal/runner"
 	"github.com/clonecloud/clonecloud/internal/runner/proc"
 	"github.com/clonecloud/clonecloud/internal/wire"
@@ -82,6 +84,8 @@ type Options struct {
 	MaxOffloads, OffloadEvery int
 	Armed                     []uint32
 	Repeatable                bool
+	// Hold stops the runner inside a commit, for tests.
+	Hold *runner.Hold
 	// OnEvent, if set, hears what the runner tells, as it happens.
 	OnEvent func(runner.Event)
 }
@@ -148,6 +152,9 @@ func Run(ctx context.Context, o Options) (*Result, error) {
 	if err := recoverCommits(o.Home, o.Log); err != nil {
 		return nil, err
 	}
+	if m.loop = poll.NewLoop(); m.loop != nil {
+		defer m.loop.Close()
+	}
 	lk, release, err := m.prepare()
 	defer release()
 	if err != nil {
@@ -200,7 +207,10 @@ type manager struct {
 	// when it can.
 	settled, willing chan struct{}
 	p                *proc.Process
-	out              *wire.Writer // to the runner
+	out              *relay.Outbox // to the runner
+	loop             *poll.Loop    // passes small frames; nil where the system has none
+	read             chan struct{} // closed when everything that the runner said is in events
+	over             chan struct{} // closed when nobody takes events any more
 }
 
 // keeper prepares the link, or returns nil when this run has none.
@@ -262,12 +272,17 @@ func (m *manager) execute(ctx context.Context, lk *linkKeeper) (*Result, error) 
 	if err != nil {
 		return nil, fmt.Errorf("start a runner: %w", err)
 	}
-	defer func() { _ = p.Kill() }()
-	m.p, m.out = p, wire.NewWriter(p.Conn())
+	defer func() {
+		_ = p.Kill()
+		_ = p.Conn().Close()
+	}()
+	m.p, m.out = p, relay.NewOutbox(p.Conn(), relay.Config{})
 	if err := runner.WriteStart(p.Conn(), m.start(), m.o.Module); err != nil {
 		return nil, err
 	}
 	m.o.Module = nil // the runner has it; an idle manager is small
+	m.read, m.over = make(chan struct{}), make(chan struct{})
+	defer close(m.over)
 	go m.readRunner(lk)
 	if lk != nil {
 		lk.setRunner(m.out)
@@ -320,6 +335,7 @@ func (m *manager) start() runner.Start {
 		Engine: m.o.Engine, CacheDir: filepath.Join(m.o.Home, "compiled"),
 		StateDir: commitsDir(m.o.Home), MaxPages: m.o.MaxPages,
 		Where: m.o.Where, Offload: m.o.Offload, Only: m.o.Only, HashMemory: m.o.HashMemory, MaxOffloads: m.o.MaxOffloads,
+		Hold:         m.o.Hold,
 		OffloadEvery: m.o.OffloadEvery, Armed: m.o.Armed, Repeatable: m.o.Repeatable,
 	}
 }
@@ -358,22 +374,30 @@ func (m *manager) collect(ctx context.Context, lk *linkKeeper) *Result {
 	}
 }
 
+// lastWords is how long a runner's stream may outlive its process, which a
+// command in between may have ended before.
+const lastWords = time.Second
+
 // ended explains a runner that ended without a last word.
 func (m *manager) ended() runner.Exit {
-	for {
+	late := time.After(lastWords)
+	for waiting := true; waiting; {
 		select {
 		case e := <-m.events: // it may have had one
 			if e.Exit != nil {
 				return *e.Exit
 			}
-		default:
-			st := m.p.Wait()
-			if st.TimedOut {
-				return runner.Exit{Code: 124, Error: fmt.Sprintf("the program ran into its time limit of %v", m.o.TimeLimit), Hint: "allow more with --time-limit"}
-			}
-			return runner.Exit{Code: 1, Error: "the runner ended unexpectedly: " + st.Text}
+		case <-m.read:
+			waiting = len(m.events) > 0
+		case <-late:
+			waiting = false
 		}
 	}
+	st := m.p.Wait()
+	if st.TimedOut {
+		return runner.Exit{Code: 124, Error: fmt.Sprintf("the program ran into its time limit of %v", m.o.TimeLimit), Hint: "allow more with --time-limit"}
+	}
+	return runner.Exit{Code: 1, Error: "the runner ended unexpectedly: " + st.Text}
 }
 
 func (m *manager) total(r *Report) {

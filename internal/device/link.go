@@ -14,6 +14,7 @@ import (
 	"github.com/clonecloud/clonecloud/internal/link"
 	"github.com/clonecloud/clonecloud/internal/link/identity"
 	"github.com/clonecloud/clonecloud/internal/link/shape"
+	"github.com/clonecloud/clonecloud/internal/relay"
 	"github.com/clonecloud/clonecloud/internal/wire"
 )
 
@@ -29,10 +30,12 @@ type linkKeeper struct {
 	stop context.CancelCauseFunc
 
 	mu       sync.Mutex
-	runner   *wire.Writer
+	runner   *relay.Outbox
 	conn     link.Conn
-	w        *wire.Writer
-	up       bool // the clone is ready
+	out      *relay.Outbox // to the clone
+	up       bool          // the clone is ready
+	ever     bool          // it was, once: the run has begun
+	left     bool          // keep has ended
 	attempt  wire.ID
 	hopeless []error // by clone: why dialling it again is of no use; nil: it may be
 	fatal    error   // why dialling any of them is
@@ -76,12 +79,16 @@ const (
 
 // keep holds the link until close.
 func (k *linkKeeper) keep() {
+	defer k.leave()
 	pause := redialPause
 	for i := 0; k.ctx.Err() == nil; i++ {
 		was := time.Now()
 		at := i % len(k.dial)
 		err := k.session(k.dial[at], k.peers[at])
 		k.down(at, err)
+		if errors.Is(err, link.ErrGone) {
+			k.abandon(link.ErrGone.Error()) // who died holds no attempt any more
+		}
 		if k.ctx.Err() != nil || k.over() {
 			return
 		}
@@ -102,6 +109,22 @@ func (k *linkKeeper) keep() {
 		case <-k.ctx.Done():
 		}
 		pause = min(pause*2, maxRedialPause)
+	}
+}
+
+// leave tells the runner that nobody keeps a link any more, so that it does not
+// wait for one.
+func (k *linkKeeper) leave() {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.left = true
+	k.sayLeft()
+}
+
+// sayLeft does it. mu is held.
+func (k *linkKeeper) sayLeft() {
+	if k.runner != nil && k.left && k.ever {
+		_ = k.runner.Send(wire.Header{Type: wire.TypeBye}, &wire.Bye{Reason: "there will be no link"}, nil)
 	}
 }
 
@@ -131,30 +154,69 @@ func (k *linkKeeper) session(r *link.Redialer, p identity.Peer) error {
 	open := &wire.RunOpen{
 		ModuleSha256: k.m.sum[:], ModuleSize: k.size, MemoryMaxPages: k.m.o.MaxPages,
 	}
-	if err := w.Send(k.head(wire.TypeRunOpen), open, nil); err != nil {
+	out := relay.NewOutbox(c, relay.Config{OnFail: func(err error) {
+		k.m.o.Log.Debug("write to the clone", "error", err)
+		go func() { _ = c.Close() }()
+	}})
+	if err := out.Send(k.head(wire.TypeRunOpen), open, nil); err != nil {
 		return err
 	}
 	// Only now may the runner's frames follow: the node knows their run.
 	k.mu.Lock()
-	k.conn, k.w, k.clone, k.software = c, w, p.Name, welcome.Software
+	k.conn, k.out, k.clone, k.software = c, out, p.Name, welcome.Software
 	k.mu.Unlock()
-	for {
-		f, err := rd.ReadFrame()
-		if err != nil {
-			return err
-		}
-		if err := k.frame(f, rd.Buffered() >= wire.HeaderSize); err != nil {
-			return err
-		}
+	return relay.ServeReader(k.m.loop, c, rd, relay.Handler{
+		Frame: func(f *wire.Frame, r *wire.Reader) error { return k.frame(f, r, true) },
+		Quick: func(f *wire.Frame, r *wire.Reader) error { return k.frame(f, r, false) },
+		Hasty: k.hastyBack,
+		Idle:  k.flushBack,
+	})
+}
+
+// flush sends the clone what was held back; flushBack gives it to the runner.
+func (k *linkKeeper) flush() {
+	if k == nil {
+		return
 	}
+	k.mu.Lock()
+	out := k.out
+	k.mu.Unlock()
+	if out != nil {
+		out.Flush()
+	}
+}
+
+func (k *linkKeeper) flushBack() {
+	k.mu.Lock()
+	out := k.runner
+	k.mu.Unlock()
+	if out != nil {
+		out.Flush()
+	}
+}
+
+// hastyBack reports whether the runner can be given an attempt's frame at once;
+// other frames may wait for this or that.
+func (k *linkKeeper) hastyBack(h wire.Header) bool {
+	if h.Attempt.IsZero() || k.m.tapped || h.BodyLen > relay.DirectLimit/2 {
+		return false
+	}
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.runner == nil || k.runner.Free()
 }
 
 func (k *linkKeeper) head(t wire.Type) wire.Header { return wire.Header{Type: t, Run: k.m.run} }
 
-// frame handles one frame of the node; more says that another has come already.
-func (k *linkKeeper) frame(f *wire.Frame, more bool) error {
+// frame handles one frame of the node, whose body is still to be read; it may
+// wait for the runner to take it.
+func (k *linkKeeper) frame(f *wire.Frame, r *wire.Reader, wait bool) error {
+	if err := r.ReadBody(f); err != nil {
+		return err
+	}
 	if !f.Attempt.IsZero() {
-		return k.toRunner(f, more)
+		k.toRunner(f, r.Buffered() >= wire.HeaderSize, wait)
+		return nil
 	}
 	msg, err := f.Message()
 	if err != nil {
@@ -180,7 +242,7 @@ func (k *linkKeeper) frame(f *wire.Frame, more bool) error {
 
 // refusedRun is told that the run cannot go on at this clone.
 func (k *linkKeeper) refusedRun(f *wire.Frame, m *wire.Refuse) error {
-	_ = k.toRunner(f, false)
+	k.toRunner(f, false, true)
 	return &wire.RefusedError{Code: m.Code, Text: m.Text, Hint: m.Hint}
 }
 
@@ -205,19 +267,19 @@ func hopeless(err error) error {
 
 func (k *linkKeeper) send(h wire.Header, m proto.Message) error {
 	k.mu.Lock()
-	w := k.w
+	out := k.out
 	k.mu.Unlock()
-	if w == nil {
+	if out == nil {
 		return link.ErrLost
 	}
-	return w.Send(h, m, nil)
+	return out.Send(h, m, nil)
 }
 
 // ready says that the clone has compiled the module: calls may come.
 func (k *linkKeeper) ready() {
 	was := false
 	k.note(func() {
-		was, k.up = k.up, true
+		was, k.up, k.ever = k.up, true, true
 		if k.m.o.Reload != nil {
 			k.module = nil // read again if a clone should ever ask for it
 		}
@@ -231,7 +293,7 @@ func (k *linkKeeper) ready() {
 // down says that the link to a clone is gone.
 func (k *linkKeeper) down(at int, err error) {
 	k.note(func() {
-		k.conn, k.w, k.up, k.lastErr = nil, nil, false, err
+		k.conn, k.out, k.up, k.lastErr = nil, nil, false, err
 		k.failures++
 		if k.hopeless[at] = hopeless(err); !slices.Contains(k.hopeless, nil) {
 			k.fatal = k.hopeless[0]
@@ -284,33 +346,63 @@ func (k *linkKeeper) tellLocked(up bool, text string) {
 }
 
 // setRunner gives the keeper the runner to tell.
-func (k *linkKeeper) setRunner(w *wire.Writer) {
+func (k *linkKeeper) setRunner(out *relay.Outbox) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	k.runner = w
+	k.runner = out
 	if k.up {
 		k.tellLocked(true, "")
 	}
+	k.sayLeft()
 }
 
 // toRunner passes a frame of an attempt on; if more follow at once, with them.
-func (k *linkKeeper) toRunner(f *wire.Frame, more bool) error {
+func (k *linkKeeper) toRunner(f *wire.Frame, more, wait bool) {
 	if !k.m.o.Tap(false, f) {
-		return nil
+		return
 	}
 	k.mu.Lock()
-	w := k.runner
+	out := k.runner
 	if over := f.Type == wire.TypeReturn || f.Type == wire.TypeUnknown || f.Type == wire.TypeRefuse; over && f.Attempt == k.attempt {
 		k.attempt = wire.ID{}
 	}
 	k.mu.Unlock()
-	if w == nil {
-		return nil
+	switch {
+	case out == nil:
+	case more:
+		out.Hold(f)
+	default:
+		out.Put(f)
 	}
-	if more {
-		return w.Hold(f)
+	if out != nil && wait {
+		_ = out.Wait() // so that no more is read than is taken
 	}
-	return w.WriteFrame(f)
+}
+
+// hasty reports whether a frame of the runner can be given to the clone at once.
+func (k *linkKeeper) hasty(h wire.Header) bool {
+	if k == nil || k.m.tapped || h.Type == wire.TypeCancel || h.BodyLen > relay.DirectLimit/2 {
+		return false
+	}
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.out == nil || k.out.Free()
+}
+
+// toCloneNow is toClone for a frame that hasty was asked about.
+func (k *linkKeeper) toCloneNow(f *wire.Frame, r *wire.Reader) error {
+	if err := r.ReadBody(f); err != nil {
+		return err
+	}
+	out, _ := k.route(f)
+	switch {
+	case out == nil:
+	case f.Type == wire.TypeAck:
+		out.Hold(f) // it frees memory at the node; nobody waits
+	default:
+		out.Put(f)
+	}
+	return nil
 }
 
 // toClone passes a frame of the runner on, whose body is still to be read from
@@ -324,8 +416,38 @@ func (k *linkKeeper) toClone(f *wire.Frame, r *wire.Reader) error {
 			return nil
 		}
 	}
+	out, c := k.route(f)
+	switch {
+	case out == nil:
+		if k.m.tapped {
+			return nil
+		}
+		err := r.ReadBody(f)
+		f.Recycle()
+		return err
+	case k.m.tapped:
+	case f.Type == wire.TypeCancel:
+		if err := r.ReadBody(f); err != nil {
+			return err
+		}
+	default:
+		readErr, _ := out.Relay(f, r)
+		return readErr
+	}
+	if f.Type == wire.TypeCancel {
+		_ = wire.NewWriter(c.Control()).WriteFrame(f)
+		return nil
+	}
+	out.Put(f)
+	_ = out.Wait()
+	return nil
+}
+
+// route notes which attempt lives and says where its frames go: nowhere while
+// the link is down.
+func (k *linkKeeper) route(f *wire.Frame) (*relay.Outbox, link.Conn) {
 	k.mu.Lock()
-	w, c := k.w, k.conn
+	defer k.mu.Unlock()
 	switch f.Type {
 	case wire.TypeCall, wire.TypePageHashes:
 		k.attempt = f.Attempt
@@ -334,33 +456,11 @@ func (k *linkKeeper) toClone(f *wire.Frame, r *wire.Reader) error {
 			k.attempt = wire.ID{}
 		}
 	}
-	if w == nil {
+	if k.out == nil {
 		// It waits for an answer that cannot come: it may have missed the news.
 		k.sayDown("the link is down")
 	}
-	k.mu.Unlock()
-	var readErr, err error
-	switch {
-	case w == nil:
-		if !k.m.tapped {
-			readErr = r.ReadBody(f)
-			f.Recycle()
-		}
-		return readErr
-	case f.Type == wire.TypeCancel:
-		_ = wire.NewWriter(c.Control()).WriteFrame(f)
-	case f.Type == wire.TypeAck:
-		err = w.Hold(f) // it frees memory at the node; nobody waits
-	case k.m.tapped:
-		err = w.WriteFrame(f)
-	default:
-		readErr, err = w.Relay(f, r)
-	}
-	if err != nil {
-		k.m.o.Log.Debug("write to the clone", "error", err)
-		_ = c.Close()
-	}
-	return readErr
+	return k.out, k.conn
 }
 
 // ended notes that the runner gave an attempt up.
@@ -396,7 +496,7 @@ func (k *linkKeeper) awaitReady(ctx context.Context, limit time.Duration) error 
 	defer timeout.Stop()
 	for {
 		k.mu.Lock()
-		up, fatal, last, changed := k.up, k.fatal, k.lastErr, k.changed
+		up, fatal, last, changed := k.ever, k.fatal, k.lastErr, k.changed
 		connected, failures := k.conn != nil, k.failures
 		k.mu.Unlock()
 		switch {
@@ -461,7 +561,7 @@ func (k *linkKeeper) sayDown(text string) {
 // cancel tells the clone that its part is over (PROTOCOL rule 20).
 func (k *linkKeeper) cancel(reason string) {
 	k.mu.Lock()
-	c, w, attempt := k.conn, k.w, k.attempt
+	c, out, attempt := k.conn, k.out, k.attempt
 	k.mu.Unlock()
 	if c == nil {
 		return
@@ -471,7 +571,8 @@ func (k *linkKeeper) cancel(reason string) {
 		_ = wire.NewWriter(c.Control()).Send(h, &wire.Cancel{Reason: reason}, nil)
 	}
 	_ = c.SetWriteDeadline(time.Now().Add(300 * time.Millisecond))
-	_ = w.Send(k.head(wire.TypeRunClose), &wire.RunClose{Reason: reason}, nil)
+	_ = out.Send(k.head(wire.TypeRunClose), &wire.RunClose{Reason: reason}, nil)
+	_ = out.Wait()
 }
 
 // close ends the link.
@@ -486,7 +587,7 @@ func (k *linkKeeper) close() {
 // upload sends the chunks that the node lacks.
 func (k *linkKeeper) upload(m *wire.ModuleWant) error {
 	k.mu.Lock()
-	w, module := k.w, k.module
+	out, module := k.out, k.module
 	k.mu.Unlock()
 	if module == nil {
 		var err error
@@ -498,5 +599,5 @@ func (k *linkKeeper) upload(m *wire.ModuleWant) error {
 			return k.fatal
 		}
 	}
-	return sendModule(w, k.m.run, module, m.Chunks)
+	return sendModule(out, k.m.run, module, m.Chunks)
 }

@@ -6,11 +6,12 @@ import (
 
 	"github.com/klauspost/compress/zstd"
 
+	"github.com/clonecloud/clonecloud/internal/relay"
 	"github.com/clonecloud/clonecloud/internal/wire"
 )
 
-// sendModule sends chunks of a module.
-func sendModule(w *wire.Writer, run wire.ID, module []byte, chunks []uint32) error {
+// sendModule sends chunks of a module, each when the one before is on its way.
+func sendModule(out *relay.Outbox, run wire.ID, module []byte, chunks []uint32) error {
 	zw, err := zstd.NewWriter(nil, zstd.WithEncoderLevel(zstd.SpeedFastest), zstd.WithEncoderConcurrency(1))
 	if err != nil {
 		return fmt.Errorf("send module: %w", err)
@@ -24,7 +25,11 @@ func sendModule(w *wire.Writer, run wire.ID, module []byte, chunks []uint32) err
 		plain := module[at:min(at+wire.ChunkSize, uint64(len(module)))]
 		sum := sha256.Sum256(plain)
 		m := &wire.ModuleChunk{Index: i, Size: uint32(len(plain)), Sha256: sum[:]}
-		if err := w.Send(wire.Header{Type: wire.TypeModuleChunk, Run: run}, m, zw.EncodeAll(plain, nil)); err != nil {
+		err := out.Send(wire.Header{Type: wire.TypeModuleChunk, Run: run}, m, zw.EncodeAll(plain, nil))
+		if err == nil {
+			err = out.Wait()
+		}
+		if err != nil {
 			return fmt.Errorf("send module: %w", err)
 		}
 	}

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/clonecloud/clonecloud/internal/link/identity"
+	"github.com/clonecloud/clonecloud/internal/relay"
 	"github.com/clonecloud/clonecloud/internal/runner"
 	"github.com/clonecloud/clonecloud/internal/wire"
 )
@@ -14,61 +15,144 @@ import (
 // readRunner takes the runner's frames: its events are for us, all others for
 // the clone.
 func (m *manager) readRunner(lk *linkKeeper) {
-	settled := sync.OnceFunc(func() { close(m.settled) })
-	willing := sync.OnceFunc(func() { close(m.willing) })
-	defer settled()
-	r := wire.NewReader(m.p.Conn(), wire.ReaderConfig{})
-	var told []*wire.Frame // events, which wait while frames for the clone are there
-	for {
-		f, err := r.ReadHead()
-		if err != nil {
-			return // the process has ended; collect knows
+	t := newTeller(m)
+	defer close(m.read)
+	defer t.settled()
+	defer t.wait()
+	slow := func(f *wire.Frame, r *wire.Reader) error {
+		if f.Type != wire.TypeEvent && lk != nil {
+			return lk.toClone(f, r)
 		}
-		if f.Type == wire.TypeEvent || lk == nil {
-			err = r.ReadBody(f)
-		} else {
-			err = lk.toClone(f, r)
+		err := r.ReadBody(f)
+		if f.Type == wire.TypeEvent && t.add(f) {
+			t.wait()
 		}
-		if err != nil {
-			return
-		}
-		if f.Type == wire.TypeEvent {
-			told = append(told, f)
-		}
-		if r.Buffered() >= wire.HeaderSize && len(told) < maxTold {
-			continue
-		}
-		for _, f := range told {
-			if last := m.event(f, settled, willing); last {
-				return
-			}
-		}
-		told = told[:0]
+		return err
 	}
+	// An error is the process's end, which collect notices.
+	_ = relay.Serve(m.loop, m.p.Conn(), relay.Handler{
+		Frame: slow,
+		Idle: func() {
+			t.start()
+			lk.flush()
+		},
+		Quick: func(f *wire.Frame, r *wire.Reader) error {
+			if f.Type != wire.TypeEvent {
+				return lk.toCloneNow(f, r)
+			}
+			t.add(f)
+			return r.ReadBody(f)
+		},
+		Hasty: func(h wire.Header) bool {
+			if h.Type == wire.TypeEvent {
+				return !t.full()
+			}
+			return lk.hasty(h)
+		},
+	})
+}
+
+// teller passes the runner's events on, beside the loop. They wait while frames
+// for the clone are there: nobody waits for them.
+type teller struct {
+	m                *manager
+	settled, willing func()
+
+	mu   sync.Mutex
+	done sync.Cond // busy has become false
+	told []*wire.Frame
+	busy bool
 }
 
 // maxTold bounds the events that wait.
 const maxTold = 64
 
-// event passes an event of the runner on. last says that none follows.
-func (m *manager) event(f *wire.Frame, settled, willing func()) (last bool) {
+func newTeller(m *manager) *teller {
+	t := &teller{m: m, settled: sync.OnceFunc(func() { close(m.settled) }), willing: sync.OnceFunc(func() { close(m.willing) })}
+	t.done.L = &t.mu
+	return t
+}
+
+// add takes an event, and reports whether too many wait.
+func (t *teller) add(f *wire.Frame) (full bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.told = append(t.told, f)
+	if len(t.told) >= maxTold/2 {
+		t.startLocked()
+	}
+	return len(t.told) >= maxTold
+}
+
+func (t *teller) full() bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return len(t.told) >= maxTold
+}
+
+// start has the events passed on that wait.
+func (t *teller) start() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.startLocked()
+}
+
+func (t *teller) startLocked() {
+	if !t.busy && len(t.told) > 0 {
+		t.busy = true
+		go t.tell()
+	}
+}
+
+// wait waits until all events are passed on.
+func (t *teller) wait() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for t.startLocked(); t.busy; {
+		t.done.Wait()
+	}
+}
+
+func (t *teller) tell() {
+	for {
+		t.mu.Lock()
+		all := t.told
+		t.told = nil
+		if len(all) == 0 {
+			t.busy = false
+			t.done.Broadcast()
+			t.mu.Unlock()
+			return
+		}
+		t.mu.Unlock()
+		for _, f := range all {
+			t.event(f)
+		}
+	}
+}
+
+// event passes an event on.
+func (t *teller) event(f *wire.Frame) {
 	msg, err := f.Message()
 	if err != nil {
-		m.o.Log.Error("runner's event", "error", err)
-		return false
+		t.m.o.Log.Error("runner's event", "error", err)
+		return
 	}
 	var e runner.Event
 	if err := json.Unmarshal(msg.(*wire.Event).Json, &e); err != nil {
-		m.o.Log.Error("runner's event", "error", err)
-		return false
+		t.m.o.Log.Error("runner's event", "error", err)
+		return
 	}
-	if e.Ready != nil && e.Ready.Pinned != "" {
-		settled()
-	} else if e.Ready != nil {
-		willing()
+	switch {
+	case e.Exit != nil, e.Ready != nil && e.Ready.Pinned != "":
+		t.settled()
+	case e.Ready != nil:
+		t.willing()
 	}
-	m.events <- e
-	return e.Exit != nil
+	select {
+	case t.m.events <- e:
+	case <-t.m.over: // nobody listens any more
+	}
 }
 
 // watchEvery is how often the conditions are looked at that end offloads.

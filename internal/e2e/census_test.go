@@ -123,7 +123,7 @@ func (c *census) called(w *World, p *testprogs.Program) map[uint32]int {
 	c.t.Helper()
 	c.seen = map[uint32]int{}
 	scratch := w.tb.TempDir()
-	if err := fill(scratch, p.Files); err != nil {
+	if err := populate(scratch, p.Files); err != nil {
 		c.t.Fatal(err)
 	}
 	io := w.streams(p.Stdin)

@@ -57,8 +57,7 @@ var points = []point{
 	{name: "after an immediate effect", is: immediate, after: 20 * time.Millisecond},
 	{name: "Return ready", is: ofType(wire.TypeReturn), drop: true},
 	{name: "mid download", is: ofType(wire.TypeRelease), after: 250 * time.Millisecond},
-	{name: "staged", is: ofType(wire.TypeReturn)},
-	{name: "commit record written", is: ofType(wire.TypeReturn), after: 2 * time.Millisecond},
+	{name: "Return delivered", is: ofType(wire.TypeReturn)}, // the points behind it: commit_test.go
 }
 
 // fault is what happens then.

@@ -14,6 +14,7 @@ import (
 
 func TestMain(m *testing.M) {
 	runner.MaybeChild()
+	maybeManager()
 	os.Exit(m.Run())
 }
 

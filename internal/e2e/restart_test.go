@@ -4,6 +4,7 @@ import (
 	_ "embed"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/clonecloud/clonecloud/internal/device"
 	"github.com/clonecloud/clonecloud/internal/testprogs"
@@ -81,6 +82,28 @@ func TestAfterAKilledCloneLaterCallsMoveAgain(t *testing.T) {
 			same(t, p, local, remote)
 			if c := remote.Report.Totals; c.CallsClone < 10 || c.Fallbacks > 2 {
 				t.Errorf("%d calls moved, %d fell back: calls:%s", c.CallsClone, c.Fallbacks, calls(remote.Report.Calls))
+			}
+		})
+	}
+}
+
+// TestAClonesRunnerKilledBeforeItsFirstCallHoldsNobodyUp kills the clone's
+// process as soon as it has said that it is ready, before the device's runner may
+// have: the program runs, and its calls move, on another one.
+func TestAClonesRunnerKilledBeforeItsFirstCallHoldsNobodyUp(t *testing.T) {
+	p := &testprogs.Program{Name: "rounds", Wasm: rounds, Deterministic: true}
+	local := NewWorld(t).Run(p, OnDevice)
+	for _, after := range []time.Duration{0, 20, 50, 80, 110, 140, 170, 200, 250, 300} {
+		t.Run((after * time.Millisecond).String(), func(t *testing.T) {
+			t.Parallel()
+			var once sync.Once
+			w := newWorld(t, World{OnClone: func(kill func()) {
+				once.Do(func() { time.AfterFunc(after*time.Millisecond, kill) })
+			}})
+			remote := w.Run(p, Only("step"), func(o *device.Options) { o.TimeLimit = 50 * time.Second })
+			same(t, p, local, remote)
+			if c := remote.Report.Totals; c.CallsClone < 8 {
+				t.Errorf("%d calls moved: calls:%s", c.CallsClone, calls(remote.Report.Calls))
 			}
 		})
 	}

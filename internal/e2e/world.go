@@ -169,7 +169,7 @@ func (w *World) Run(p *testprogs.Program, setups ...Setup) *Outcome {
 func (w *World) TryRun(ctx context.Context, p *testprogs.Program, setups ...Setup) (*Outcome, error) {
 	w.tb.Helper()
 	scratch := w.tb.TempDir()
-	if err := fill(scratch, p.Files); err != nil {
+	if err := populate(scratch, p.Files); err != nil {
 		return nil, err
 	}
 	io := w.streams(p.Stdin)
@@ -194,10 +194,13 @@ func (w *World) TryRun(ctx context.Context, p *testprogs.Program, setups ...Setu
 	}, nil
 }
 
-// fill makes files in a folder; a name that ends in a slash is a folder.
-func fill(root string, files map[string]string) error {
+// populate makes a folder with files; a name that ends in a slash is a folder.
+func populate(dir string, files map[string]string) error {
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return err
+	}
 	for name, content := range files {
-		path := filepath.Join(root, filepath.FromSlash(name))
+		path := filepath.Join(dir, filepath.FromSlash(name))
 		if strings.HasSuffix(name, "/") {
 			if err := os.MkdirAll(path, 0o755); err != nil {
 				return err

@@ -19,19 +19,24 @@ var allowed = map[string][]string{
 	"internal/wasi/site":    {"internal/wasi"},
 	"internal/wasi/stage":   {"internal/wasi", "internal/wasi/site"},
 	"internal/offload":      {"internal/wire"},
-	"internal/link":         {"internal/link/identity", "internal/link/shape"},
+	"internal/link":         {"internal/link/identity", "internal/link/shape", "internal/poll"},
+	"internal/relay":        {"internal/poll", "internal/wire"},
+	"internal/runner/proc":  {"internal/poll"},
 	"internal/link/pairing": {"internal/link", "internal/link/identity", "internal/link/shape"},
 	"internal/runner": {
 		"internal/callgraph", "internal/engine", "internal/offload", "internal/pagestate", "internal/rewrite",
 		"internal/runner/proc", "internal/wasi", "internal/wasi/site", "internal/wasi/stage", "internal/wasmbin", "internal/wire",
 	},
 	"internal/node": {
-		"internal/engine", "internal/link", "internal/link/identity", "internal/offload", "internal/runner", "internal/runner/proc", "internal/wire",
+		"internal/engine", "internal/link", "internal/link/identity", "internal/offload", "internal/poll",
+		"internal/relay", "internal/runner", "internal/runner/proc", "internal/wire",
 	},
 	"internal/device": {
-		"internal/engine", "internal/link", "internal/link/identity", "internal/link/shape", "internal/runner", "internal/runner/proc",
-		"internal/wasi/stage", "internal/wire",
+		"internal/engine", "internal/link", "internal/link/identity", "internal/link/shape", "internal/poll", "internal/relay",
+		"internal/runner", "internal/runner/proc", "internal/wasi/stage", "internal/wire",
 	},
+	"internal/cost":     {"internal/energy"},
+	"internal/policy":   {"internal/energy"},
 	"internal/spectest": {"internal/engine", "internal/wasmbin"}, // test support
 }
 

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/clonecloud/clonecloud/internal/link/identity"
+	"github.com/clonecloud/clonecloud/internal/poll"
 )
 
 // ID names a peer; see identity.ID.
@@ -99,12 +100,16 @@ type conn struct {
 	silence   time.Duration // the dialer's setting
 	early     []byte
 	replay    bool
-	stats     Stats // the constant part
+	stats     Stats      // the constant part
+	socket    *poll.Conn // of the data stream; nil: it is none that a loop can watch
 
 	up, down atomic.Int64
 	arrivals arrivals
 	born     time.Time
 	lastIn   atomic.Int64 // nanoseconds after born, monotonic
+
+	refused func() bool // asks whether nobody listens at the peer's; nil: cannot
+	probing atomic.Bool
 
 	watchMu sync.Mutex
 	allowed time.Duration // silence after which the link is lost; 0: never
@@ -247,6 +252,10 @@ func (c *conn) whenDone(f func()) {
 	c.errMu.Unlock()
 	f()
 }
+
+// Pollable returns the socket below the data stream, nil if a poll.Loop cannot
+// watch it.
+func (c *conn) Pollable() *poll.Conn { return c.socket }
 
 func (c *conn) Done() <-chan struct{} { return c.done }
 

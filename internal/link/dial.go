@@ -181,7 +181,8 @@ func (r *Redialer) Dial(ctx context.Context, early []byte) (Conn, error) {
 }
 
 // Redial dials again and again until it succeeds, a reason appears that another
-// attempt cannot cure, or Options.RedialTime is over.
+// attempt cannot cure, or Options.RedialTime is over. The error wraps ErrGone
+// where every address refuses connections.
 func (r *Redialer) Redial(ctx context.Context, early []byte) (Conn, error) {
 	total := r.opts.RedialTime
 	if total == 0 {
@@ -189,10 +190,12 @@ func (r *Redialer) Redial(ctx context.Context, early []byte) (Conn, error) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, total)
 	defer cancel()
+	ctx, stop := r.giveUp(ctx)
+	defer stop()
 	pause := redialPause
 	for {
 		c, err := r.Dial(ctx, early)
-		if err == nil || fatal(err) || ctx.Err() != nil {
+		if err == nil || fatal(err) {
 			return c, err
 		}
 		t := time.NewTimer(pause)
@@ -200,7 +203,7 @@ func (r *Redialer) Redial(ctx context.Context, early []byte) (Conn, error) {
 		case <-t.C:
 		case <-ctx.Done():
 			t.Stop()
-			return nil, err
+			return nil, fmt.Errorf("%w: %w", err, context.Cause(ctx))
 		}
 		pause = min(2*pause, maxRedialPause)
 	}

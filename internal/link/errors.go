@@ -9,6 +9,8 @@ import (
 	"os"
 
 	"github.com/quic-go/quic-go"
+
+	"github.com/clonecloud/clonecloud/internal/poll"
 )
 
 // hinted is an error that says what to do about it.
@@ -73,14 +75,14 @@ const (
 )
 
 // classify turns a transport's error into one of ours: nil, io.EOF (the peer
-// closed), net.ErrClosed (we closed) and deadlines pass; all else is ErrLost.
+// closed), net.ErrClosed (we closed), deadlines, and reads that are not to wait pass; all else is ErrLost.
 func classify(err error) error {
 	switch {
 	case err == nil, errors.Is(err, ErrLost), errors.Is(err, ErrProtocol):
 		return err
 	case err == io.EOF: //nolint:errorlint // wrapped EOFs are not clean ends
 		return io.EOF
-	case errors.Is(err, os.ErrDeadlineExceeded):
+	case errors.Is(err, os.ErrDeadlineExceeded), errors.Is(err, poll.ErrWouldBlock):
 		return err
 	}
 	// All of quic-go's errors claim to be net.ErrClosed; ask for the kind first.

@@ -8,7 +8,9 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"maps"
 	"net"
+	"slices"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -41,7 +43,7 @@ type ListenOptions struct {
 
 const (
 	defaultPerPeer = 16
-	maxGreeting    = 128 // connections that have not said hello yet
+	maxGreeting    = 128 // connections of a transport that have not said hello yet
 	retryGreeting  = 32  // from here on, QUIC clients must prove their address
 	acceptQueue    = 64
 	portTries      = 16
@@ -61,13 +63,15 @@ type Listener struct {
 	stop     context.CancelCauseFunc
 	wg       sync.WaitGroup
 	accepted chan *conn
-	greeting atomic.Int64
+	greeting atomic.Int64 // over QUIC; over TCP it is the length of raw
 	draining atomic.Bool
 
 	mu          sync.Mutex
 	perPeer     map[ID]int
 	conns       map[*conn]struct{}
-	raw         map[net.Conn]struct{}
+	living      map[*quic.Conn]struct{}
+	raw         map[net.Conn]uint64 // TCP connections that are being greeted, by age
+	came        uint64              // TCP connections so far
 	waiting     map[controlKey]waitingLink
 	waitChanged chan struct{}
 }
@@ -91,7 +95,8 @@ func Listen(ctx context.Context, addr string, o ListenOptions) (*Listener, error
 	l := &Listener{
 		opts: o, tcpTLS: serverTLS(o.Identity, alpns),
 		accepted: make(chan *conn, acceptQueue), perPeer: map[ID]int{}, conns: map[*conn]struct{}{},
-		raw: map[net.Conn]struct{}{}, waiting: map[controlKey]waitingLink{}, waitChanged: make(chan struct{}),
+		living: map[*quic.Conn]struct{}{},
+		raw:    map[net.Conn]uint64{}, waiting: map[controlKey]waitingLink{}, waitChanged: make(chan struct{}),
 	}
 	l.ctx, l.stop = context.WithCancelCause(context.Background())
 	var udp *net.UDPConn
@@ -242,7 +247,7 @@ func (l *Listener) Close() error {
 		_ = c.Close()
 	}
 	if l.quic != nil {
-		l.lingerQUIC(conns)
+		l.lingerQUIC()
 		_ = l.quic.Close()
 	}
 	if l.tr != nil {
@@ -254,14 +259,15 @@ func (l *Listener) Close() error {
 }
 
 // lingerQUIC gives the last written bytes a moment to leave the shared socket.
-func (l *Listener) lingerQUIC(conns []*conn) {
+func (l *Listener) lingerQUIC() {
 	const moment = 500 * time.Millisecond
+	l.mu.Lock()
+	living := slices.Collect(maps.Keys(l.living))
+	l.mu.Unlock()
 	deadline := time.Now().Add(moment)
-	for _, c := range conns {
-		if q, ok := c.end.(*quicEnd); ok {
-			waitQUIC(q.qc, max(time.Until(deadline), 0))
-			_ = q.qc.CloseWithError(codeBye, "")
-		}
+	for _, qc := range living {
+		waitQUIC(qc, max(time.Until(deadline), 0))
+		_ = qc.CloseWithError(codeBye, "")
 	}
 }
 
@@ -315,27 +321,33 @@ func (l *Listener) acceptTCP() {
 			continue
 		}
 		pause = 0
-		if l.greeting.Load() >= maxGreeting {
-			l.refused(ErrBusy)
-			_ = raw.Close()
-			continue
-		}
-		l.greeting.Add(1)
 		l.wg.Add(1)
 		go func() {
 			defer l.wg.Done()
-			defer l.greeting.Add(-1)
 			l.serveTCP(raw)
 		}()
 	}
 }
 
 // begun remembers a connection that is still being greeted, so that Close ends
-// it; the function returned forgets it.
+// it; the function returned forgets it. Where there are too many the oldest goes:
+// who means well is greeted within a few round trips, who does not would keep
+// everybody out.
 func (l *Listener) begun(raw net.Conn) func() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.raw[raw] = struct{}{}
+	if len(l.raw) >= maxGreeting {
+		var oldest net.Conn
+		for c, at := range l.raw {
+			if oldest == nil || at < l.raw[oldest] {
+				oldest = c
+			}
+		}
+		delete(l.raw, oldest)
+		_ = oldest.Close()
+	}
+	l.came++
+	l.raw[raw] = l.came
 	if l.ctx.Err() != nil {
 		_ = raw.Close()
 	}

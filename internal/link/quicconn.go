@@ -53,7 +53,7 @@ type quicEnd struct {
 	writing sync.Mutex // one writer of data at a time
 	reading sync.Mutex // one reader
 	stream  *quicData  // the same stream with its gate
-	sawEOF  bool       // guarded by reading
+	sawEOF  bool       // before our own end; guarded by reading
 }
 
 var _ transportEnd = (*quicEnd)(nil)
@@ -164,7 +164,9 @@ func (d *quicData) Read(p []byte) (int, error) {
 		}
 	}
 	n, err := d.Stream.Read(p)
-	if err == io.EOF { //nolint:errorlint // a stream's clean end is bare
+	if err == io.EOF && !d.end.closed.Load() { //nolint:errorlint // a stream's clean end is bare
+		// The peer said it first, so it waits for our end and then closes. Were
+		// it noted after our own Close, both could wait for the other.
 		d.end.sawEOF = true
 	}
 	return n, err
@@ -255,6 +257,7 @@ func (r *Redialer) helloQUIC(ctx context.Context, qc *quic.Conn, early []byte, s
 	end, data := newQUICEnd(qc, s)
 	c := newConn(data, end, r.opts.Peer, QUIC, r.meter)
 	c.dialer, c.silence = true, r.silence()
+	c.refused = func() bool { return refused(qc.Context(), qc.RemoteAddr().String()) }
 	c.stats = Stats{Resumed: state.TLS.DidResume, Early: state.Used0RTT, Setup: answered.Sub(start)}
 	if !state.Used0RTT {
 		r.meter.observeRTT(answered.Sub(sent))
@@ -296,6 +299,7 @@ func (l *Listener) serveQUIC(qc *quic.Conn) {
 		l.refused(err)
 		_ = qc.CloseWithError(codeRefused, "")
 	}
+	l.track(qc)
 	s, err := qc.AcceptStream(ctx)
 	if err != nil {
 		refuse(err)
@@ -349,6 +353,20 @@ func (l *Listener) serveQUIC(qc *quic.Conn) {
 	c.follow(qc.Context())
 	l.deliver(c)
 	l.acceptControl(c, qc)
+}
+
+// track remembers a connection for as long as it lives, which is longer than
+// anybody uses it: see shut. The transport ends what is left without a word, and
+// a dialer would wait for that word in vain.
+func (l *Listener) track(qc *quic.Conn) {
+	l.mu.Lock()
+	l.living[qc] = struct{}{}
+	l.mu.Unlock()
+	context.AfterFunc(qc.Context(), func() {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		delete(l.living, qc)
+	})
 }
 
 // complete waits for the end of the handshake.

@@ -110,7 +110,9 @@ func (r *Redialer) dialTCP(ctx context.Context, addr string, early []byte) (*con
 	}
 	r.meter.observeRTT(rtt)
 	end := &tcpEnd{data: data}
+	socket := data.raw.detach()
 	c := newConn(data, end, r.opts.Peer, r.streamName(), r.meter)
+	c.socket = socket
 	c.dialer, c.silence = true, r.silence()
 	c.stats = Stats{Resumed: data.ConnectionState().DidResume, Setup: time.Since(start)}
 	c.whenDone(func() { cancel(net.ErrClosed) })
@@ -239,7 +241,10 @@ func (l *Listener) serveTCP(raw net.Conn) {
 		return
 	}
 	end := &tcpEnd{data: tc}
+	socket := tc.raw.detach()
+	_ = tc.SetDeadline(time.Now().Add(handshakeTimeout))
 	c := newConn(tc, end, peer, l.streamName(), nil)
+	c.socket = socket
 	c.early = h.early
 	c.stats = Stats{Resumed: tc.ConnectionState().DidResume}
 	key := controlKey{peer, h.link}
@@ -252,7 +257,7 @@ func (l *Listener) serveTCP(raw net.Conn) {
 		c.abort(classify(err))
 		return
 	}
-	_ = raw.SetDeadline(time.Time{})
+	_ = tc.SetDeadline(time.Time{})
 	c.expect(h.silence)
 	l.deliver(c)
 }

@@ -5,6 +5,8 @@ import (
 	"io"
 	"net"
 	"sync/atomic"
+
+	"github.com/clonecloud/clonecloud/internal/poll"
 )
 
 // tlsStream is TLS over a byte stream, with an honest end. crypto/tls reports a
@@ -20,6 +22,16 @@ type tlsStream struct {
 type finConn struct {
 	net.Conn
 	fin atomic.Bool
+}
+
+// detach takes the socket out of the runtime's poller, if it is one. Nobody may
+// be using the connection meanwhile.
+func (f *finConn) detach() *poll.Conn {
+	c := poll.Take(f.Conn)
+	if c != nil {
+		f.Conn = c
+	}
+	return c
 }
 
 func (f *finConn) Read(p []byte) (int, error) {

@@ -61,6 +61,9 @@ func (c *conn) look() {
 		c.abort(fmt.Errorf("%w: nothing was heard for %v", ErrLost, silence))
 		return
 	}
+	if quiet > 2*silence/pingsPerSilence {
+		c.suspect()
+	}
 	c.watchMu.Lock()
 	if c.allowed > 0 && c.watch != nil {
 		c.watch.Reset(silence / pingsPerSilence)

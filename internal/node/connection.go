@@ -8,6 +8,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/clonecloud/clonecloud/internal/link"
+	"github.com/clonecloud/clonecloud/internal/relay"
 	"github.com/clonecloud/clonecloud/internal/wire"
 )
 
@@ -15,7 +16,7 @@ import (
 type connection struct {
 	n   *Node
 	c   link.Conn
-	out *outbox
+	out *relay.Outbox
 	log *slog.Logger
 
 	runs    map[wire.ID]*session
@@ -28,7 +29,7 @@ func (n *Node) serve(c link.Conn) {
 		n: n, c: c, log: n.conf.Log.With("device", c.Peer().Short(), "transport", c.Transport()),
 		runs: map[wire.ID]*session{}, uploads: map[wire.ID]*upload{},
 	}
-	x.out = newOutbox(c, func(error) { _ = c.Close() })
+	x.out = relay.NewOutbox(c, relay.Config{OnFail: func(error) { go func() { _ = c.Close() }() }})
 	err := x.run()
 	_ = c.Close()
 	for _, s := range x.runs {
@@ -56,15 +57,16 @@ func (x *connection) run() error {
 	x.log.Debug("device connected", "software", hello.Software)
 	control := wire.NewReader(x.c.Control(), wire.ReaderConfig{})
 	go x.readControl(control)
-	for {
-		f, err := r.ReadFrame()
-		if err != nil {
+	frame := func(f *wire.Frame, r *wire.Reader) error {
+		if err := r.ReadBody(f); err != nil {
 			return err
 		}
-		if err := x.frame(f); err != nil {
-			return err
-		}
+		return x.frame(f)
 	}
+	return relay.ServeReader(x.n.loop(x.c.Peer()), x.c, r, relay.Handler{
+		Frame: frame, Quick: frame,
+		Hasty: func(h wire.Header) bool { return !h.Attempt.IsZero() }, // others may read and write files
+	})
 }
 
 // readControl takes what must not wait behind bulk: Cancel. It is in no order
@@ -122,7 +124,7 @@ func (x *connection) reply(h wire.Header, m proto.Message) error {
 	if err != nil {
 		return err
 	}
-	x.out.put(f)
+	x.out.Put(f)
 	return nil
 }
 
@@ -174,12 +176,20 @@ func (x *connection) open(run wire.ID, m *wire.RunOpen) error {
 		x.enter(run, m)
 		return nil
 	}
-	if len(x.uploads) >= maxUploads || x.n.uploads.Load() >= maxArriving {
+	end, ok := func() {}, len(x.uploads) < maxUploads
+	if ok {
+		end, ok = x.n.uploads.begin(x.c.Peer())
+	}
+	if !ok {
 		x.refuse(run, refusal(wire.RefuseCode_REFUSE_BUSY, "too many modules are being uploaded"))
 		return nil
 	}
-	u, err := x.n.modules(x.c.Peer()).receive(m, &x.n.uploads)
+	if u := x.uploads[run]; u != nil {
+		u.discard()
+	}
+	u, err := x.n.modules(x.c.Peer()).receive(m, end)
 	if err != nil {
+		end()
 		x.refuse(run, refusal(wire.RefuseCode_REFUSE_INTERNAL, err.Error()))
 		return nil
 	}

@@ -10,7 +10,6 @@ import (
 	"path/filepath"
 	"slices"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/klauspost/compress/zstd"
@@ -22,9 +21,42 @@ import (
 
 const (
 	maxUploads  = 2  // at once, on one connection
-	maxArriving = 8  // at once, on the node: each may take wire.MaxModule of memory
+	maxOfDevice = 4  // at once, of one device: none may keep the others out
+	maxArriving = 12 // at once, on the node: each may take wire.MaxModule of memory
 	maxModules  = 64 // kept for one device; the longest unused go first
+
+	// uploadStall is how long the next chunk of a module may take.
+	uploadStall = 30 * time.Second
 )
+
+// arrivals counts the modules that are being uploaded, by device.
+type arrivals struct {
+	mu  sync.Mutex
+	by  map[link.ID]int
+	all int
+}
+
+// begin takes a place for one more, if there is one; end gives it back.
+func (a *arrivals) begin(device link.ID) (end func(), ok bool) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.all >= maxArriving || a.by[device] >= maxOfDevice {
+		return nil, false
+	}
+	if a.by == nil {
+		a.by = map[link.ID]int{}
+	}
+	a.all++
+	a.by[device]++
+	return sync.OnceFunc(func() {
+		a.mu.Lock()
+		defer a.mu.Unlock()
+		a.all--
+		if a.by[device]--; a.by[device] == 0 {
+			delete(a.by, device)
+		}
+	}), true
+}
 
 // moduleStore keeps one device's modules by their SHA-256.
 type moduleStore struct{ dir string }
@@ -95,27 +127,27 @@ func (m moduleStore) prune() {
 type upload struct {
 	store moduleStore
 	open  *wire.RunOpen
+
+	mu    sync.Mutex
 	data  []byte
 	have  []bool
 	left  int
-	zr    *zstd.Decoder
-
-	discarded func()
+	zr    *zstd.Decoder // nil once it was discarded
+	stall *time.Timer
+	end   func()
 }
 
-// receive prepares for the module of a RunOpen. Memory is taken as chunks
-// arrive, not on the word of the RunOpen.
-func (m moduleStore) receive(open *wire.RunOpen, arriving *atomic.Int32) (*upload, error) {
+// receive prepares for the module of a RunOpen; end is called when the upload is
+// over. Memory is taken as chunks arrive, not on the word of the RunOpen.
+func (m moduleStore) receive(open *wire.RunOpen, end func()) (*upload, error) {
 	zr, err := zstd.NewReader(nil, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxMemory(2*wire.ChunkSize))
 	if err != nil {
 		return nil, fmt.Errorf("receive module: %w", err)
 	}
 	chunks := int((open.ModuleSize + wire.ChunkSize - 1) / wire.ChunkSize)
-	arriving.Add(1)
-	return &upload{
-		store: m, open: open, have: make([]bool, chunks), left: chunks, zr: zr,
-		discarded: sync.OnceFunc(func() { arriving.Add(-1) }),
-	}, nil
+	u := &upload{store: m, open: open, have: make([]bool, chunks), left: chunks, zr: zr, end: end}
+	u.stall = time.AfterFunc(uploadStall, u.discard)
+	return u, nil
 }
 
 // missing lists the chunks to ask for.
@@ -131,6 +163,12 @@ func (u *upload) missing() []uint32 {
 
 // chunk takes one chunk, and reports whether the module is complete and kept.
 func (u *upload) chunk(m *wire.ModuleChunk, body []byte) (done bool, err error) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if u.zr == nil {
+		return false, fmt.Errorf("no chunk came for %v", uploadStall)
+	}
+	u.stall.Reset(uploadStall)
 	i := int(m.Index)
 	if i >= len(u.have) {
 		return false, fmt.Errorf("chunk %d of %d", i, len(u.have))
@@ -160,12 +198,23 @@ func (u *upload) chunk(m *wire.ModuleChunk, body []byte) (done bool, err error) 
 	if sum := sha256.Sum256(u.data); !bytes.Equal(sum[:], u.open.ModuleSha256) {
 		return false, errors.New("the module does not match its hash")
 	}
-	defer u.discard()
+	defer u.discardLocked()
 	return true, u.store.keep(u.open.ModuleSha256, u.data)
 }
 
+// discard ends the upload, whatever became of it.
 func (u *upload) discard() {
-	u.discarded()
-	u.data = nil
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.discardLocked()
+}
+
+func (u *upload) discardLocked() {
+	if u.zr == nil {
+		return
+	}
+	u.stall.Stop()
 	u.zr.Close()
+	u.zr, u.data = nil, nil
+	u.end()
 }

@@ -13,7 +13,7 @@
 //   - Nothing that a device sends is trusted further than its own session.
 //
 // Locks: a session's mutex guards its machine and is never held while a frame
-// is written to a link or a runner; those have queues (see outbox).
+// is written to a link or a runner; those have queues (see relay.Outbox).
 package node
 
 import (
@@ -22,14 +22,15 @@ import (
 	"fmt"
 	"log/slog"
 	"path/filepath"
+	"runtime"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/clonecloud/clonecloud/internal/engine"
 	"github.com/clonecloud/clonecloud/internal/link"
 	"github.com/clonecloud/clonecloud/internal/link/identity"
 	"github.com/clonecloud/clonecloud/internal/offload"
+	"github.com/clonecloud/clonecloud/internal/poll"
 	"github.com/clonecloud/clonecloud/internal/wire"
 )
 
@@ -79,12 +80,14 @@ func (c *Config) populate() {
 type Node struct {
 	conf  Config
 	epoch time.Time
+	loops []*poll.Loop // none where the system has none
 
 	mu       sync.Mutex
 	sessions map[sessionKey]*session
 	quotas   map[link.ID]*offload.Quota
+	places   map[link.ID]chan struct{} // of runner processes, by device
 	draining bool
-	uploads  atomic.Int32 // modules that are arriving
+	uploads  arrivals
 	wg       sync.WaitGroup
 }
 
@@ -99,12 +102,14 @@ func New(c Config) *Node {
 	return &Node{
 		conf: c, epoch: time.Now(),
 		sessions: map[sessionKey]*session{}, quotas: map[link.ID]*offload.Quota{},
+		places: map[link.ID]chan struct{}{},
 	}
 }
 
 // Serve takes connections until ctx ends; then it lets running attempts end,
 // for a while, and closes everything.
 func (n *Node) Serve(ctx context.Context) error {
+	defer n.startLoops()()
 	for {
 		c, err := n.conf.Listener.Accept(ctx)
 		if err != nil {
@@ -120,6 +125,28 @@ func (n *Node) Serve(ctx context.Context) error {
 			n.serve(c)
 		}()
 	}
+}
+
+// startLoops starts the threads that pass small frames.
+func (n *Node) startLoops() (stop func()) {
+	for range runtime.GOMAXPROCS(0) {
+		if l := poll.NewLoop(); l != nil {
+			n.loops = append(n.loops, l)
+		}
+	}
+	return func() {
+		for _, l := range n.loops {
+			l.Close()
+		}
+	}
+}
+
+// loop is the thread for all that concerns a device, nil if there are none.
+func (n *Node) loop(device link.ID) *poll.Loop {
+	if len(n.loops) == 0 {
+		return nil
+	}
+	return n.loops[int(device[0])%len(n.loops)]
 }
 
 // drain ends the node: nothing new, what runs may finish.

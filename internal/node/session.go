@@ -26,7 +26,9 @@ type session struct {
 	early    []*wire.Frame
 	bound    uint64 // the machine's generation that the runner serves
 	ready    *wire.Frame
-	timer    *time.Timer // the machine's deadline, or the end of the linger
+	timer    *time.Timer  // calls tick; nil: none is set
+	due      offload.Time // when it does
+	lonely   offload.Time // when a run without a link ends; 0: it has one, or is busy
 	closed   bool
 	more     bool // another frame of the runner follows the present one
 }
@@ -71,7 +73,7 @@ func (s *session) attach(c *connection) {
 	s.conn = c
 	s.do(s.machine.LinkUp(s.n.now()))
 	if s.ready != nil {
-		c.out.put(s.ready)
+		c.out.Put(s.ready)
 	}
 	s.schedule()
 }
@@ -112,7 +114,7 @@ func (s *session) fromClone(r *clone, f *wire.Frame, more bool) {
 	if f.Type == wire.TypeRunReady {
 		s.ready = f
 		if s.conn != nil {
-			s.conn.out.put(f)
+			s.conn.out.Put(f)
 		}
 		return
 	}
@@ -126,6 +128,15 @@ func (s *session) fromClone(r *clone, f *wire.Frame, more bool) {
 	s.schedule()
 }
 
+// flush sends the device what was held for a frame that did not come.
+func (s *session) flush() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.conn != nil {
+		s.conn.out.Flush()
+	}
+}
+
 // exited says that the runner is gone.
 func (s *session) exited(r *clone, reason string) {
 	s.mu.Lock()
@@ -133,6 +144,7 @@ func (s *session) exited(r *clone, reason string) {
 	if s.runner != r || s.closed {
 		return
 	}
+	ready := s.ready != nil
 	s.runner, s.ready = nil, nil
 	if bound := s.bound; bound != 0 {
 		s.bound = 0
@@ -140,8 +152,16 @@ func (s *session) exited(r *clone, reason string) {
 		s.schedule()
 		return
 	}
-	// It never served: the module cannot run here, and the device must know.
-	s.refuse(wire.RefuseCode_REFUSE_MODULE, reason)
+	switch {
+	case ready:
+		// It was idle; the next Call starts another.
+	case r.last != "":
+		// It says why it never served: the module cannot run here.
+		s.refuse(wire.RefuseCode_REFUSE_MODULE, reason)
+	default:
+		// Something ended it, which is not the module's fault: let the device try again.
+		s.refuse(wire.RefuseCode_REFUSE_INTERNAL, reason)
+	}
 }
 
 func (s *session) refuse(code wire.RefuseCode, text string) {
@@ -158,9 +178,9 @@ func (s *session) do(acts []offload.NodeAction) {
 			switch {
 			case s.conn == nil:
 			case s.more:
-				s.conn.out.hold(act.Frame)
+				s.conn.out.Hold(act.Frame)
 			default:
-				s.conn.out.put(act.Frame)
+				s.conn.out.Put(act.Frame)
 			}
 		case offload.Send:
 			s.send(act.Header, act.Msg)
@@ -182,7 +202,7 @@ func (s *session) send(h wire.Header, msg proto.Message) {
 		return
 	}
 	if s.conn != nil {
-		s.conn.out.put(f)
+		s.conn.out.Put(f)
 	}
 }
 
@@ -192,7 +212,7 @@ func (s *session) toClone(f *wire.Frame) {
 		return
 	}
 	s.limit(f)
-	s.runner.out.put(f)
+	s.runner.out.Put(f)
 }
 
 // limit bounds the time of a call that goes to the runner.
@@ -200,6 +220,13 @@ func (s *session) limit(f *wire.Frame) {
 	if f.Type == wire.TypeCall {
 		s.runner.p.SetTimeLimit(s.n.conf.CallLimit)
 	}
+}
+
+// over reports whether the session was closed.
+func (s *session) over() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.closed
 }
 
 // start makes sure that there is a runner. mu is held; the work is done beside.
@@ -214,6 +241,10 @@ func (s *session) start() {
 		defer s.mu.Unlock()
 		s.starting = false
 		switch {
+		case s.closed:
+			if err == nil {
+				r.kill()
+			}
 		case err != nil:
 			early := s.bound
 			s.bound, s.early = 0, nil
@@ -222,13 +253,11 @@ func (s *session) start() {
 				return
 			}
 			s.refuse(wire.RefuseCode_REFUSE_INTERNAL, err.Error())
-		case s.closed:
-			r.kill()
 		default:
 			s.runner = r
 			for _, f := range s.early {
 				s.limit(f)
-				r.out.put(f)
+				r.out.Put(f)
 			}
 			s.early = nil
 			r.begin()
@@ -265,26 +294,40 @@ func (s *session) close(reason string) {
 	s.do(s.machine.Close(reason))
 	s.kill(reason)
 	s.closed = true
-	if s.timer != nil {
-		s.timer.Stop()
-	}
+	s.rest()
 	go s.n.forget(s)
 }
 
-// schedule arms the timer for whatever is due next. mu is held.
+// schedule sees to it that tick is called when something is due. A timer that
+// is set for an earlier time stays, as setting one costs more than all the rest
+// of passing a frame; tick then sets the next. mu is held.
 func (s *session) schedule() {
-	if s.timer != nil {
-		s.timer.Stop()
-	}
 	if s.closed {
+		s.rest()
 		return
 	}
 	by, ok := s.machine.Deadline()
-	switch {
-	case ok:
-		s.timer = time.AfterFunc(by-s.n.now(), s.tick)
-	case s.conn == nil:
-		s.timer = time.AfterFunc(s.n.conf.Linger, s.expire)
+	if !ok && s.conn == nil {
+		if s.lonely == 0 {
+			s.lonely = s.n.now() + s.n.conf.Linger
+		}
+		by, ok = s.lonely, true
+	} else {
+		s.lonely = 0
+	}
+	if !ok || s.timer != nil && s.due <= by {
+		return
+	}
+	s.rest()
+	s.due = by
+	s.timer = time.AfterFunc(by-s.n.now(), s.tick)
+}
+
+// rest stops the timer. mu is held.
+func (s *session) rest() {
+	if s.timer != nil {
+		s.timer.Stop()
+		s.timer = nil
 	}
 }
 
@@ -294,16 +337,15 @@ func (s *session) tick() {
 	if s.closed {
 		return
 	}
-	s.do(s.machine.Tick(s.n.now()))
-	s.schedule()
-}
-
-// expire ends a session that nobody came back to.
-func (s *session) expire() {
-	s.mu.Lock()
-	away := s.conn == nil && s.machine.Idle()
-	s.mu.Unlock()
-	if away {
-		s.close("the device did not come back")
+	s.timer = nil
+	now := s.n.now()
+	if s.lonely != 0 && now >= s.lonely {
+		if s.conn == nil && s.machine.Idle() {
+			go s.close("the device did not come back")
+			return
+		}
+		s.lonely = 0
 	}
+	s.do(s.machine.Tick(now))
+	s.schedule()
 }

@@ -4,21 +4,21 @@ import (
 	"bytes"
 	"context"
 	"crypto/rand"
-	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"runtime"
-	"slices"
 	"strconv"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/tetratelabs/wazero"
+	"github.com/tetratelabs/wazero/experimental"
 	"github.com/tetratelabs/wazero/imports/wasi_snapshot_preview1"
 
 	"github.com/clonecloud/clonecloud/internal/callgraph"
+	"github.com/clonecloud/clonecloud/internal/measure"
 	"github.com/clonecloud/clonecloud/internal/rewrite"
 	"github.com/clonecloud/clonecloud/internal/wasmbin"
 )
@@ -66,12 +66,15 @@ func buildGo(tb testing.TB, pkg string) []byte {
 
 // runner runs a compiled form of a program again and again.
 type runner struct {
-	ctx context.Context
+	ctx context.Context // carries the allocator, if any
 	r   wazero.Runtime
 	mod wazero.CompiledModule
 	out *rewrite.Output // nil for the original
 	a   answerer
 	arm bool
+	// count, if set, counts the instructions of each run into counted.
+	count   *counter
+	counted uint64
 }
 
 func newRunner(tb testing.TB, bin []byte, out *rewrite.Output) *runner {
@@ -84,7 +87,7 @@ func newRunner(tb testing.TB, bin []byte, out *rewrite.Output) *runner {
 		bin = out.Module
 	}
 	var err error
-	if x.mod, err = x.r.CompileModule(ctx, bin); err != nil {
+	if x.mod, err = x.r.CompileModule(experimental.WithCompilationWorkers(ctx, runtime.GOMAXPROCS(0)), bin); err != nil {
 		tb.Fatal(err)
 	}
 	return x
@@ -108,9 +111,12 @@ func (x *runner) run(tb testing.TB) (time.Duration, string) {
 	}
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
-	start := cpuTime()
-	_, err = m.ExportedFunction("_start").Call(x.ctx)
-	used := cpuTime() - start
+	entry := m.ExportedFunction("_start")
+	before := x.count.sofar()
+	start := measure.ThreadTime()
+	_, err = entry.Call(x.ctx)
+	used := measure.ThreadTime() - start
+	x.counted = x.count.sofar() - before
 	if err != nil && !exitedWith0(err) {
 		tb.Fatal(err)
 	}
@@ -140,47 +146,6 @@ func defaults(tb testing.TB, p program) (*wasmbin.Module, callgraph.Selection, *
 		tb.Fatal(err)
 	}
 	return m, sel, out
-}
-
-// BenchmarkIdle gives, for every program, the CPU time of the default candidate
-// set with nothing armed as a ratio of the original's, side by side. The goal is
-// 1.03. Each round runs the original, the rewritten, and a second compilation of
-// the original, whose ratio ("null") shows the machine's noise. Ratios are of the
-// least times. stub-calls is how often a stub is passed in one run, which does
-// not depend on the machine.
-func BenchmarkIdle(b *testing.B) {
-	for _, p := range programs(b) {
-		b.Run(p.name, func(b *testing.B) {
-			m, sel, out := defaults(b, p)
-			plain, again, stubbed := newRunner(b, p.bin, nil), newRunner(b, p.bin, nil), newRunner(b, nil, out)
-			var t0, t1, t2 []time.Duration
-			for b.Loop() {
-				for range rounds() {
-					d0, want := plain.run(b)
-					d1, got := stubbed.run(b)
-					d2, _ := again.run(b)
-					if want != got {
-						b.Fatalf("the original wrote %q, the rewritten %q", want, got)
-					}
-					t0, t1, t2 = append(t0, d0), append(t1, d1), append(t2, d2)
-				}
-			}
-			stubbed.arm = true
-			stubbed.run(b)
-			b.ReportMetric(slices.Min(t0).Seconds(), "s-original")
-			b.ReportMetric(float64(slices.Min(t1))/float64(slices.Min(t0)), "ratio")
-			b.ReportMetric(float64(slices.Min(t2))/float64(slices.Min(t0)), "null")
-			b.ReportMetric(float64(stubbed.a.offered), "stub-calls")
-			b.ReportMetric(float64(len(sel)), "candidates")
-			b.ReportMetric(100*(float64(len(out.Module))/float64(len(p.bin))-1), "%larger")
-			b.ReportMetric(0, "ns/op")
-			if testing.Verbose() {
-				for _, c := range sel {
-					fmt.Printf("  %s %d %s: entry=%v %s\n", p.name, c.Index, m.Name(c.Index), c.Entry, c.Why)
-				}
-			}
-		})
-	}
 }
 
 // TestDefaultCandidatesAreCalledRarely bounds how often stubs are passed, the

@@ -303,7 +303,7 @@ func (r *deviceRun) send(s offload.Send) []offload.DeviceAction {
 	}
 	r.live.up += int64(f.Size())
 	if f.Type == wire.TypeAck {
-		err = r.pipe.w.Hold(f) // it frees memory at the node; nobody waits
+		err = r.pipe.hold(f) // it frees memory at the node; nobody waits
 	} else {
 		err = r.pipe.w.WriteFrame(f)
 	}

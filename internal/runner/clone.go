@@ -40,6 +40,11 @@ type cloneRun struct {
 	work    []offload.CloneAction
 	answer  *answer // to the import that waits
 	abort   string  // why the running attempt must end, once it must
+	running bool    // a call is
+	calls   uint64  // that were begun
+	ticks   bool    // ticking runs
+	ticked  uint64  // what calls was when it last looked
+	quiet   time.Duration
 
 	// Of the guest's goroutine. content is what memory holds beyond its base
 	// image: a result, or nothing known.
@@ -110,6 +115,7 @@ func (r *cloneRun) prepare(ctx context.Context, conf guestConfig, module []byte)
 // serve carries out calls until the manager is gone.
 func (r *cloneRun) serve(ctx context.Context) error {
 	for {
+		_ = r.w.Flush()
 		if err := r.readFrame(); err != nil {
 			return err
 		}
@@ -186,22 +192,60 @@ func (r *cloneRun) readFrame() error {
 	return nil
 }
 
-// tick lets held back output go while the guest computes, until done.
-func (r *cloneRun) tick(done <-chan struct{}) {
-	t := time.NewTicker(20 * time.Millisecond)
+// tickEvery is how often held back output is looked at while a guest computes,
+// and tickFor how long after the last call the looking goes on: a goroutine and
+// a ticker for each call cost as much as a hop of the network.
+const (
+	tickEvery = 20 * time.Millisecond
+	tickFor   = time.Second
+)
+
+// ticking lets held back output go while a guest computes. It is a goroutine that
+// ends when there has been no call for a while.
+func (r *cloneRun) ticking() {
+	t := time.NewTicker(tickEvery)
 	defer t.Stop()
-	for {
-		select {
-		case <-t.C:
-		case <-done:
+	for range t.C {
+		if !r.tick() {
 			return
 		}
-		r.mu.Lock()
-		if by, ok := r.machine.Deadline(); ok && r.now() >= by {
-			r.do(r.machine.Tick(r.now()))
-		}
-		r.mu.Unlock()
 	}
+}
+
+func (r *cloneRun) tick() (more bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.calls == r.ticked && !r.running {
+		if r.quiet += tickEvery; r.quiet >= tickFor {
+			r.ticks = false
+			return false
+		}
+		return true
+	}
+	r.ticked, r.quiet = r.calls, 0
+	_ = r.w.Flush()
+	if by, ok := r.machine.Deadline(); r.running && ok && r.now() >= by {
+		r.do(r.machine.Tick(r.now()))
+	}
+	return true
+}
+
+// begin and end bracket a call.
+func (r *cloneRun) begin() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.abort, r.answer, r.running = "", nil, true
+	r.calls++
+	if !r.ticks {
+		r.ticks, r.quiet = true, 0
+		go r.ticking()
+	}
+}
+
+func (r *cloneRun) end() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.running = false
 }
 
 // do starts what the machine asks for. mu is held.
@@ -235,7 +279,7 @@ func (r *cloneRun) send(s offload.Send, body []byte) {
 	}
 	// A manager that is gone is noticed by readFrame.
 	if f.Type == wire.TypeApplied {
-		_ = r.w.Hold(f) // often the Return follows at once
+		_ = r.w.HoldOn(f) // often the Return follows at once; serve and tick flush
 		return
 	}
 	_ = r.w.WriteFrame(f)
@@ -362,14 +406,10 @@ type attempt struct {
 
 // run runs the call and reports its end.
 func (r *cloneRun) run(ctx context.Context, s offload.Start) {
-	r.mu.Lock()
-	r.abort, r.answer = "", nil
-	r.mu.Unlock()
+	r.begin()
 	began := time.Now()
-	done := make(chan struct{})
-	go r.tick(done)
 	ret, err := r.call(ctx, s.Call)
-	close(done)
+	r.end()
 	if err != nil {
 		ret = failedReturn(err)
 	}

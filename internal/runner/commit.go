@@ -21,6 +21,9 @@ func (r *deviceRun) newServer() *stage.Server {
 	if r.start.StateDir != "" {
 		c.Journal = stage.FileJournal{Path: filepath.Join(r.start.StateDir, fmt.Sprintf("%x.commit", r.start.Run[:]))}
 	}
+	if r.start.Hold != nil {
+		c.Reached = r.start.Hold.reached
+	}
 	return stage.NewServer(c)
 }
 
@@ -123,7 +126,7 @@ func (r *deviceRun) prepare(p offload.Prepare) error {
 		return err
 	}
 	if state != nil {
-		if err := r.checkTable(state, effects.Opens); err != nil {
+		if err := r.checkTable(state, &effects); err != nil {
 			return err
 		}
 	}
@@ -193,35 +196,6 @@ func (r *deviceRun) prepareMemory(p offload.Prepare) (err error) {
 	}
 	if size := r.live.change.NewSize(); size < r.g.space.Size() || size%65536 != 0 {
 		return fmt.Errorf("memory of %d bytes cannot follow on %d", size, r.g.space.Size())
-	}
-	return nil
-}
-
-// checkTable holds the result's descriptor table against what the guest had
-// and what the attempt opened: a clone hands out no rights.
-func (r *deviceRun) checkTable(state *wasi.State, opened []site.Open) error {
-	before := map[wasi.Handle]wasi.Desc{}
-	for _, d := range r.g.sys.Capture().Descs {
-		before[d.Handle] = d
-	}
-	made := map[wasi.Handle]bool{}
-	for _, o := range opened {
-		made[o.Handle] = true
-	}
-	for _, h := range r.live.server.Accepted() {
-		made[h] = true
-	}
-	for fd, d := range state.Descs {
-		was, had := before[d.Handle]
-		switch {
-		case had && (d.Type != was.Type || d.Preopen != was.Preopen || d.ReadOnly != was.ReadOnly || d.Root != was.Root ||
-			d.Name != was.Name || d.Base&^was.Base != 0 || d.Inheriting&^was.Inheriting != 0):
-			return fmt.Errorf("descriptor %d claims more than the guest had", fd)
-		case !had && !made[d.Handle]:
-			return fmt.Errorf("descriptor %d is on a handle that was never opened", fd)
-		case !had && d.Preopen:
-			return fmt.Errorf("descriptor %d claims to be preopened", fd)
-		}
 	}
 	return nil
 }

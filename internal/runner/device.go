@@ -218,7 +218,7 @@ func (r *deviceRun) armMasks() []uint64 {
 }
 
 // awaitLink waits until the clone is ready for calls. The manager ends this
-// process if that is never.
+// process if that is never, and says Bye if it was once and will not be again.
 func (r *deviceRun) awaitLink() {
 	r.pipe.attend()
 	defer r.pipe.rest()
@@ -228,7 +228,8 @@ func (r *deviceRun) awaitLink() {
 			r.pipe.drop()
 			return
 		}
-		if _, err := r.pipe.next(time.Time{}); err != nil {
+		f, err := r.pipe.next(time.Time{})
+		if _, bye := f.msg.(*wire.Bye); bye || err != nil {
 			return
 		}
 	}

@@ -316,7 +316,9 @@ func (g *guest) callImport(i int, stack []uint64) {
 // setSystem makes s answer the guest's imports.
 func (g *guest) setSystem(s *wasi.System) {
 	g.sys = s
-	g.funcs = s.Funcs()
+	if g.funcs == nil {
+		g.funcs = wasi.FuncsOf(func() *wasi.System { return g.sys })
+	}
 }
 
 // instantiate creates the guest's memory and instance; the content of memory

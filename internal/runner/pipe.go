@@ -47,9 +47,8 @@ type pipe struct {
 	poll readable     // nil: frames always come by the other goroutine
 
 	turn     sync.Mutex
-	attended atomic.Bool
-	idle     chan struct{} // has a token when the other goroutine is to look again
-	later    *time.Timer   // ends the attention
+	attended atomic.Int64 // by the guest's goroutine: see attend
+	born     time.Time
 
 	mu      sync.Mutex
 	queue   []frame
@@ -60,12 +59,10 @@ type pipe struct {
 
 func newPipe(rw io.Reader, w *wire.Writer, lost func()) *pipe {
 	p := &pipe{
-		w: w, lost: lost, r: wire.NewReader(rw, wire.ReaderConfig{}),
-		more: make(chan struct{}, 1), idle: make(chan struct{}, 1), link: &wire.LinkState{},
+		w: w, lost: lost, r: wire.NewReader(rw, wire.ReaderConfig{}), born: time.Now().Add(-time.Second),
+		more: make(chan struct{}, 1), link: &wire.LinkState{},
 	}
 	p.poll, _ = rw.(readable)
-	p.later = time.AfterFunc(time.Hour, p.neglect)
-	p.later.Stop()
 	go p.watch()
 	return p
 }
@@ -75,39 +72,66 @@ func exitLost() { os.Exit(1) }
 
 // attentionSpan is how long after an attempt the guest's goroutine keeps the
 // right to read: calls often follow each other closely, and waking the other
-// goroutine for nothing costs.
+// goroutine for nothing costs. So does setting a timer, which is why nobody sets
+// one for each call.
 const attentionSpan = 5 * time.Millisecond
+
+// What attended may be, other than the time in nanoseconds after born at which
+// the guest's goroutine came to rest.
+const (
+	unattended = 0
+	attending  = -1
+)
 
 // attend gives the reading to the caller, which calls next, until it calls rest.
 func (p *pipe) attend() {
-	if p.poll == nil {
-		return
+	if p.poll != nil {
+		p.attended.Store(attending)
 	}
-	p.later.Stop()
-	p.attended.Store(true)
 }
 
 // rest gives the reading back, soon.
 func (p *pipe) rest() {
 	if p.poll != nil {
-		p.later.Reset(attentionSpan)
+		p.attended.Store(int64(time.Since(p.born)))
 	}
 }
 
-func (p *pipe) neglect() {
-	p.attended.Store(false)
-	select {
-	case p.idle <- struct{}{}:
-	default:
+// awaitRest returns once the guest's goroutine has been at rest for a while.
+func (p *pipe) awaitRest() {
+	for {
+		since := p.attended.Load()
+		switch rested := time.Since(p.born) - time.Duration(since); {
+		case since == unattended:
+			return
+		case since == attending:
+			time.Sleep(4 * attentionSpan)
+		case rested < attentionSpan:
+			time.Sleep(attentionSpan - rested)
+		default:
+			if p.attended.CompareAndSwap(since, unattended) {
+				_ = p.w.Flush()
+			}
+		}
 	}
+}
+
+// hold sends a frame that nobody waits for, with the next or soon.
+func (p *pipe) hold(f *wire.Frame) error {
+	if p.poll == nil || p.attended.Load() == unattended {
+		return p.w.Hold(f)
+	}
+	err := p.w.HoldOn(f)
+	if p.attended.Load() == unattended { // awaitRest may have missed it
+		return p.w.Flush()
+	}
+	return err
 }
 
 // watch reads while the guest's goroutine does not.
 func (p *pipe) watch() {
 	for {
-		for p.attended.Load() {
-			<-p.idle
-		}
+		p.awaitRest()
 		p.turn.Lock()
 		buffered := p.r.Buffered() > 0
 		p.turn.Unlock()
@@ -118,7 +142,7 @@ func (p *pipe) watch() {
 			}
 		}
 		p.turn.Lock()
-		if !p.attended.Load() && p.ready() {
+		if p.attended.Load() == unattended && p.ready() {
 			if f, ok := p.read(); ok {
 				if p.poll != nil {
 					f.body = nil // of no attempt: it began before anybody attended
@@ -281,7 +305,7 @@ func (p *pipe) tell(e Event) {
 		return
 	}
 	if e.Call != nil {
-		_ = p.w.Hold(f)
+		_ = p.hold(f)
 		return
 	}
 	_ = p.w.WriteFrame(f)

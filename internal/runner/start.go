@@ -49,6 +49,8 @@ type Start struct {
 	Repeatable bool
 	// HashMemory asks for the hash of the guest's final memory, for tests.
 	HashMemory bool
+	// Hold stops the runner inside a commit, for tests.
+	Hold *Hold `json:",omitempty"`
 	// Redial is how long an attempt waits for a lost link, in seconds; 0 is
 	// the protocol's 2 s.
 	Redial float64

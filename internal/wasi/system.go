@@ -140,7 +140,11 @@ func (s *System) Host() Host { return s.host }
 func (s *System) SetHost(h Host) { s.host = h }
 
 // Funcs returns the 46 functions of preview 1, bound to s.
-func (s *System) Funcs() []Func {
+func (s *System) Funcs() []Func { return FuncsOf(func() *System { return s }) }
+
+// FuncsOf is Funcs for a system that is looked up at each call, so that it can be
+// exchanged.
+func FuncsOf(current func() *System) []Func {
 	funcs := make([]Func, 0, NumFns)
 	for fn := Fn(1); fn.Valid(); fn++ {
 		im := &imports[fn]
@@ -152,10 +156,10 @@ func (s *System) Funcs() []Func {
 			}
 		}
 		if fn == FnProcExit {
-			f.Call = func(mem Memory, stack []uint64) { s.invoke(fn, mem, stack) }
+			f.Call = func(mem Memory, stack []uint64) { current().invoke(fn, mem, stack) }
 		} else {
 			f.Results = []ValType{I32}
-			f.Call = func(mem Memory, stack []uint64) { stack[0] = uint64(s.invoke(fn, mem, stack)) }
+			f.Call = func(mem Memory, stack []uint64) { stack[0] = uint64(current().invoke(fn, mem, stack)) }
 		}
 		funcs = append(funcs, f)
 	}

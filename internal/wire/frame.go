@@ -121,14 +121,19 @@ func parseHeader(b *[HeaderSize]byte, maxBody uint32) (h Header, part, sum uint3
 	if b[1] != 0 || b[2] != 0 || b[3] != 0 {
 		return h, 0, 0, malformed("flags % x; the peer is not CloneCloud or is newer than this version", b[1:4])
 	}
+	h = decodeHeader(b[:])
+	if err := h.check(maxBody); err != nil {
+		return h, 0, 0, err
+	}
+	return h, crc32.Checksum(b[:52], castagnoli), binary.LittleEndian.Uint32(b[52:]), nil
+}
+
+// decodeHeader reads the fields of a header, whatever they say.
+func decodeHeader(b []byte) Header {
 	le := binary.LittleEndian
-	h = Header{
+	return Header{
 		Type: Type(b[0]), MetaLen: le.Uint32(b[4:]), BodyLen: le.Uint32(b[8:]),
 		Seq: le.Uint32(b[12:]), Ack: le.Uint32(b[16:]),
 		Run: ID(b[20:36]), Attempt: ID(b[36:52]),
 	}
-	if err := h.check(maxBody); err != nil {
-		return h, 0, 0, err
-	}
-	return h, crc32.Checksum(b[:52], castagnoli), le.Uint32(b[52:]), nil
 }

@@ -41,6 +41,29 @@ func NewReader(r io.Reader, c ReaderConfig) *Reader {
 // Buffered returns how many bytes have been read ahead.
 func (r *Reader) Buffered() int { return r.br.Buffered() }
 
+// Next reports what a ReadHead would return now. It is for a stream whose Read
+// may fail with an error that says Temporary, which then is Next's, and nothing
+// is lost. whole says that all of the frame has been read ahead; where not, it is
+// too large for that. The header is not checked.
+func (r *Reader) Next() (h Header, whole bool, err error) {
+	head, err := r.br.Peek(HeaderSize)
+	if err != nil {
+		if errors.Is(err, io.EOF) && len(head) > 0 {
+			err = io.ErrUnexpectedEOF
+		}
+		return h, false, err
+	}
+	h = decodeHeader(head)
+	size := uint64(HeaderSize) + uint64(h.MetaLen) + uint64(h.BodyLen)
+	if size > uint64(r.br.Size()) {
+		return h, false, nil
+	}
+	if _, err := r.br.Peek(int(size)); err != nil {
+		return h, false, noEOF(err)
+	}
+	return h, true, nil
+}
+
 // ReadFrame reads one frame. It returns io.EOF between frames, and
 // io.ErrUnexpectedEOF inside one; an error that wraps [ErrMalformed] for
 // bytes that no peer of this protocol sends. After any error the stream is
@@ -199,6 +222,31 @@ func (w *Writer) WriteFrame(f *Frame) error {
 	return nil
 }
 
+// WriteFrames writes frames as WriteFrame does, small ones by one Write.
+func (w *Writer) WriteFrames(all []*Frame) error {
+	if len(all) == 1 {
+		return w.WriteFrame(all[0])
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, f := range all {
+		h, err := outgoing(f)
+		if err != nil {
+			return err
+		}
+		if w.held > 0 && w.held+f.Size() > joinLimit {
+			w.flush()
+		}
+		if w.err != nil {
+			return w.err
+		}
+		w.buf = append(append(appendHeader(w.buf[:w.held], &h, f.Meta), f.Meta...), f.Body...)
+		w.held = len(w.buf)
+	}
+	w.flush()
+	return w.err
+}
+
 // Relay writes a frame whose head was read from r by ReadHead, and its body as it
 // arrives, so that neither link of the way waits for the other. All of the body
 // is taken from r even where writing fails. Which side an error is of, is told
@@ -259,7 +307,13 @@ const relayBuffer = 256 * kib
 // Hold writes f together with the next frame, or after HoldTime: for a small
 // frame that nobody waits for, as each write wakes the process that reads it.
 // The order of frames stays. An error of the delayed write is the next call's.
-func (w *Writer) Hold(f *Frame) error {
+func (w *Writer) Hold(f *Frame) error { return w.hold(f, true) }
+
+// HoldOn is Hold without an end: the caller sees to it that Flush is called. A
+// timer for each of many frames costs as much as what is saved.
+func (w *Writer) HoldOn(f *Frame) error { return w.hold(f, false) }
+
+func (w *Writer) hold(f *Frame, timed bool) error {
 	if f.Size() > holdLimit {
 		return w.WriteFrame(f)
 	}
@@ -277,7 +331,7 @@ func (w *Writer) Hold(f *Frame) error {
 		w.flush()
 		return w.err
 	}
-	if !w.armed {
+	if timed && !w.armed {
 		w.armed = true
 		if w.timer == nil {
 			w.timer = time.AfterFunc(HoldTime, w.expire)
@@ -286,6 +340,14 @@ func (w *Writer) Hold(f *Frame) error {
 		}
 	}
 	return nil
+}
+
+// Flush writes what is held.
+func (w *Writer) Flush() error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.flush()
+	return w.err
 }
 
 // holdLimit is the size up to which a frame is held, and of all that are.

@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/clonecloud/clonecloud/internal/poll"
 )
 
 // connFD is the child's end of the stream.
@@ -21,6 +23,7 @@ const connFD = 3
 type rawConn struct {
 	fd     int
 	closed atomic.Bool
+	yield  poll.Yield // of the goroutine that reads
 }
 
 var _ io.ReadWriteCloser = (*rawConn)(nil)
@@ -30,6 +33,7 @@ func (c *rawConn) Read(p []byte) (int, error) {
 	if len(p) == 0 {
 		return 0, nil
 	}
+	c.yield.Now()
 	for {
 		n, err := unix.Read(c.fd, p)
 		switch {

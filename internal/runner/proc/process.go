@@ -28,7 +28,9 @@ type Process struct {
 	status   Status
 	killed   bool
 	timedOut bool
-	timer    *time.Timer
+	limit    time.Time   // when the child is to be ended; zero: never
+	timer    *time.Timer // calls expire; nil: none is set
+	fires    time.Time   // when it does
 }
 
 // Status tells how a child ended.
@@ -72,8 +74,9 @@ func (p *Process) greet(limit time.Duration) (Confinement, error) {
 	return readHello(p.conn)
 }
 
-// Conn returns the parent's end of the stream; on Unix it is a *net.UnixConn.
-// Closing it ends the child.
+// Conn returns the parent's end of the stream; on Linux it is a
+// *poll.Conn, elsewhere in Unix a *net.UnixConn. Closing it ends the child; it
+// is the caller's to close.
 func (p *Process) Conn() io.ReadWriteCloser { return p.conn }
 
 // Pid returns the process id of the command. It is for messages: a signal to it
@@ -84,23 +87,46 @@ func (p *Process) Pid() int { return p.process.Pid }
 func (p *Process) Confinement() Confinement { return p.confinement }
 
 // SetTimeLimit ends the child after d from now, in place of any earlier limit;
-// zero lifts the limit.
+// zero lifts the limit. It is cheap: a timer that is set for an earlier time
+// stays, and looks again when it fires.
 func (p *Process) SetTimeLimit(d time.Duration) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.timer != nil {
-		p.timer.Stop()
-		p.timer = nil
-	}
+	p.limit = time.Time{}
 	if d <= 0 || p.ended() {
 		return
 	}
-	p.timer = time.AfterFunc(d, func() {
-		p.mu.Lock()
+	p.limit = time.Now().Add(d)
+	if p.timer == nil || p.limit.Before(p.fires) {
+		p.setTimer(d)
+	}
+}
+
+// setTimer has expire called after d. mu is held.
+func (p *Process) setTimer(d time.Duration) {
+	if p.timer != nil {
+		p.timer.Stop()
+	}
+	p.fires = time.Now().Add(d)
+	p.timer = time.AfterFunc(d, p.expire)
+}
+
+// expire kills the child if its time is over, and else waits for that.
+func (p *Process) expire() {
+	p.mu.Lock()
+	left := time.Until(p.limit)
+	switch {
+	case p.limit.IsZero() || p.ended():
+		p.timer = nil
+	case left > 0:
+		p.setTimer(left)
+	default:
 		p.timedOut = true
 		p.mu.Unlock()
 		_ = p.Kill()
-	})
+		return
+	}
+	p.mu.Unlock()
 }
 
 // Kill ends the child at once, whatever it does, and returns when it is reaped.

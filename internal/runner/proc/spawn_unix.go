@@ -12,6 +12,8 @@ import (
 	"syscall"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/clonecloud/clonecloud/internal/poll"
 )
 
 // spawn starts the command with one end of a socket pair as descriptor 3.
@@ -79,8 +81,8 @@ func orNull(f, null *os.File) *os.File {
 	return null
 }
 
-// socketPair returns both ends of a stream: the parent's in the runtime's
-// poller, the child's blocking.
+// socketPair returns both ends of a stream: the parent's for a poll.Loop where
+// there is one and else in the runtime's poller, the child's blocking.
 func socketPair() (net.Conn, *os.File, error) {
 	// Where a pair cannot be made close-on-exec at once, no process may start
 	// between the two steps.
@@ -100,6 +102,9 @@ func socketPair() (net.Conn, *os.File, error) {
 	if err != nil {
 		_ = theirs.Close()
 		return nil, nil, fmt.Errorf("make a socket pair: %w", err)
+	}
+	if c := poll.Take(conn); c != nil {
+		conn = c
 	}
 	return conn, theirs, nil
 }

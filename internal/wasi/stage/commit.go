@@ -100,6 +100,7 @@ func (st *Staged) commit() (outputs int, err error) {
 		if err := st.s.cfg.Journal.Append(b); err != nil {
 			return 0, err
 		}
+		st.s.reach(PointRecorded)
 		for _, o := range st.m.all {
 			if o.ballast != (Place{}) {
 				if err := st.s.cfg.FS.Remove(o.ballast); err != nil && !gone(err) {
@@ -108,12 +109,45 @@ func (st *Staged) commit() (outputs int, err error) {
 			}
 		}
 	}
+	last := st.lastChange()
+	if outputs, err = st.change(st.m.steps[:last+1]); err != nil {
+		return outputs, err
+	}
+	// What is printed after the last change is printed when the changes hold:
+	// a device that is killed in between has shown nothing that did not happen.
+	for i := last + 1; i < len(st.m.steps); i++ {
+		if err := st.emit(&st.m.steps[i]); err != nil {
+			return outputs, err
+		}
+		outputs++
+	}
+	return outputs, nil
+}
+
+// lastChange returns the index of the last step that changes a file, or -1.
+func (st *Staged) lastChange() int {
+	for i := len(st.m.steps) - 1; i >= 0; i-- {
+		if st.m.steps[i].kind != stepOutput {
+			return i
+		}
+	}
+	return -1
+}
+
+func (st *Staged) emit(x *step) error { return st.s.emit(x.effect, &st.eff.List[x.effect]) }
+
+// change does the steps of a commit that changes files, up to the entry in the
+// journal that says that they are done.
+func (st *Staged) change(steps []step) (outputs int, err error) {
+	if len(steps) == 0 {
+		return 0, nil
+	}
 	d := dirty{fs: st.s.cfg.FS, dirs: map[Place]bool{}, files: map[content]bool{}}
-	batch := 0
-	for i := range st.m.steps {
-		x := &st.m.steps[i]
+	batch, begun := 0, false
+	for i := range steps {
+		x := &steps[i]
 		if x.kind == stepOutput {
-			if err := st.s.emit(x.effect, &st.eff.List[x.effect]); err != nil {
+			if err := st.emit(x); err != nil {
 				return outputs, err
 			}
 			outputs++
@@ -121,7 +155,7 @@ func (st *Staged) commit() (outputs int, err error) {
 		}
 		if x.batch != batch {
 			batch = x.batch
-			if err := errors.Join(d.sync()); err != nil {
+			if err := d.sync(); err != nil {
 				return outputs, err
 			}
 			if err := announceBatch(st.s.cfg.Journal, batch); err != nil {
@@ -131,18 +165,23 @@ func (st *Staged) commit() (outputs int, err error) {
 		if err := st.do(x, &d); err != nil {
 			return outputs, fmt.Errorf("%s: %w", x.to, err)
 		}
-	}
-	if st.rec == nil {
-		return outputs, nil
+		if !begun {
+			begun = true
+			st.s.reach(PointBegun)
+		}
 	}
 	if err := d.sync(); err != nil {
 		return outputs, err
 	}
+	st.s.reach(PointApplied)
 	b, err := (&entry{Done: true}).frame()
-	if err != nil {
-		return outputs, err
+	if err == nil {
+		err = st.s.cfg.Journal.Append(b)
 	}
-	return outputs, st.s.cfg.Journal.Append(b)
+	if err == nil {
+		st.s.reach(PointDone)
+	}
+	return outputs, err
 }
 
 func announceBatch(j Journal, n int) error {
@@ -197,7 +236,7 @@ func (st *Staged) do(x *step, d *dirty) error {
 		d.names(x.to)
 		return fsys.Link(x.from, x.to)
 	case stepChange:
-		return st.change(x, d)
+		return st.changeInPlace(x, d)
 	default:
 		return hostile("step of kind %d", x.kind)
 	}
@@ -240,7 +279,7 @@ func cannotLink(err error) bool {
 	return false
 }
 
-func (st *Staged) change(x *step, d *dirty) error {
+func (st *Staged) changeInPlace(x *step, d *dirty) error {
 	if x.o.file != nil {
 		d.files[x.o.file] = true
 	}

@@ -22,7 +22,7 @@ func TestRule14AnOutputThatFailsUndoesTheCommit(t *testing.T) {
 			b := newBench(t, func(b *bench) {
 				b.local = wasi.NewLocal(nil, &failing{after: 1, short: want.N}, nil)
 				b.root, _ = b.local.AddFolder(b.dir, false)
-				b.descs[3] = wasi.Desc{Handle: b.root, Root: b.root, Path: ".", Preopen: true}
+				b.descs[3] = rootDesc(b.root)
 				b.srvCfg.Host = b.local
 			})
 			before := tree(t, b.dir)
@@ -147,7 +147,7 @@ func TestRule16AFileHeldOpenOrWithTwoNamesKeepsItsInode(t *testing.T) {
 			if path == "b" {
 				h, _, e := b.local.Open(b.root, "b", toWrite)
 				b.ok(e)
-				b.descs[4] = wasi.Desc{Handle: h, Root: b.root, Path: "b"}
+				b.descs[4] = wasi.Desc{Handle: h, Root: b.root, Path: "b", Type: wasi.FiletypeRegularFile, Base: allRights}
 			}
 			before, err := os.Stat(b.path(path))
 			must(t, err)
@@ -178,7 +178,7 @@ func TestRule16DDescriptorsAreMappedAndIdentitiesFresh(t *testing.T) {
 	b := newBench(t, nil)
 	held, _, e := b.local.Open(b.root, "b", toWrite)
 	b.ok(e)
-	b.descs[4] = wasi.Desc{Handle: held, Root: b.root, Path: "b"}
+	b.descs[4] = wasi.Desc{Handle: held, Root: b.root, Path: "b", Type: wasi.FiletypeRegularFile, Base: allRights}
 	h := b.open("d/n", toCreate)
 	b.write(h, "hello", 0)
 	dir := b.open("d", wasi.OpenFlags{Read: true, Directory: true})
@@ -216,4 +216,23 @@ func TestAnUncutJournalRefusesTheNextCommit(t *testing.T) {
 		t.Error(err)
 	}
 	b.isClean()
+}
+
+// TestAFileOfAReadOnlyFolderMayStayOpen: opening changes nothing, so the commit
+// has no reason to refuse it.
+func TestAFileOfAReadOnlyFolderMayStayOpen(t *testing.T) {
+	b := newBench(t, func(b *bench) {
+		b.root, _ = b.local.AddFolder(b.dir, true)
+		d := rootDesc(b.root)
+		d.ReadOnly = true
+		b.descs[3] = d
+	})
+	h := b.open("a", toRead)
+	got, ok := b.commit().Handles[h]
+	if !ok || got&wasi.SiteHandle != 0 {
+		t.Fatalf("handle %d became %d", h, got)
+	}
+	if _, e := b.local.PRead(got, make([]byte, 1), 0); e != wasi.ErrnoSuccess {
+		t.Error(e)
+	}
 }

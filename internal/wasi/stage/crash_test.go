@@ -4,6 +4,7 @@ package stage_test
 
 import (
 	"errors"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -183,6 +184,7 @@ func cutAt(f func()) (was bool) {
 type scene struct {
 	base, dir     string
 	before, after string // trees
+	out           string
 	f             faults
 	committed     bool
 	err           error
@@ -222,7 +224,7 @@ func play(t fatal, ops []op, f faults) *scene {
 		}
 	})
 	srv.Abandon()
-	sc.after = tree(t, sc.dir)
+	sc.after, sc.out = tree(t, sc.dir), w.out.String()
 	return sc
 }
 
@@ -381,3 +383,65 @@ func TestAnyCommitCutAnywhereRecovers(t *testing.T) {
 		checkCuts(t, ops, 5)
 	})
 }
+
+// TestWhatIsPrintedAfterAChangeIsPrintedWhenTheChangeHolds: a program that says
+// "saved" has saved, wherever the device is cut (PROTOCOL rule 19).
+func TestRule19WhatIsPrintedAfterAChangeIsPrintedWhenTheChangeHolds(t *testing.T) {
+	ops := []op{
+		{name: "write", stream: 1, data: []byte("saving ")},
+		{name: "open", path: "d/a", flags: wasi.OpenFlags{Write: true, Truncate: true, Follow: true}},
+		{name: "pwrite", slot: 2, data: []byte("new")},
+		{name: "unlink", path: "l"},
+		{name: "write", stream: 1, data: []byte("saved")},
+	}
+	whole := play(t, ops, faults{})
+	defer whole.close()
+	must(t, whole.err)
+	seen := map[string]int{}
+	for at := 1; at <= whole.f.n; at++ {
+		sc := play(t, ops, faults{at: at, cut: true})
+		sc.recover(t, faults{})
+		holds := tree(t, sc.dir) == whole.after
+		if sc.out == "saving saved" && !holds {
+			t.Errorf("cut at %d of %d: it says that it has saved, and has not", at, whole.f.n)
+		}
+		seen[sc.out]++
+		sc.close()
+	}
+	for _, out := range []string{"", "saving ", "saving saved"} {
+		if seen[out] == 0 {
+			t.Errorf("no cut came after %q: %v", out, seen)
+		}
+	}
+}
+
+// TestOutputThatFailsAfterTheLastChangeUndoesIt: nothing may follow on a write
+// that did not go as the clone assumed (PROTOCOL rule 14).
+func TestRule14OutputThatFailsAfterTheLastChangeUndoesIt(t *testing.T) {
+	b := newBench(t, nil)
+	b.local = wasi.NewLocal(nil, brokenOutput{}, io.Discard)
+	t.Cleanup(b.local.CloseAll)
+	var err error
+	b.root, err = b.local.AddFolder(b.dir, false)
+	must(t, err)
+	b.descs[3] = rootDesc(b.root)
+	b.srvCfg.Host = b.local
+	b.srv = stage.NewServer(b.srvCfg)
+	before := tree(t, b.dir)
+	b.write(b.open("a", toRewrite), "new", 0)
+	b.print("saved")
+	st, err := b.prepare()
+	must(t, err)
+	_, err = st.Commit()
+	var ce *stage.CommitError
+	if !errors.As(err, &ce) || ce.Outputs != 0 || ce.Undo != nil {
+		t.Errorf("%v", err)
+	}
+	if now := tree(t, b.dir); now != before {
+		t.Errorf("changed:\n%s\n\nbefore:\n%s", now, before)
+	}
+}
+
+type brokenOutput struct{}
+
+func (brokenOutput) Write([]byte) (int, error) { return 0, errFault }

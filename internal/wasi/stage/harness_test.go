@@ -37,7 +37,7 @@ func newBench(t *testing.T, tune func(b *bench)) *bench {
 	var err error
 	b.root, err = b.local.AddFolder(b.dir, false)
 	must(t, err)
-	b.descs[3] = wasi.Desc{Handle: b.root, Root: b.root, Path: ".", Preopen: true}
+	b.descs[3] = rootDesc(b.root)
 	b.srvCfg = stage.Config{
 		Host: b.local, Descs: func() map[uint32]wasi.Desc { return b.descs },
 		Journal: stage.FileJournal{Path: filepath.Join(t.TempDir(), "journal")},
@@ -113,6 +113,16 @@ func aborted(t *testing.T, f func()) (reason string) {
 	}()
 	f()
 	return ""
+}
+
+// allRights are more than any descriptor has.
+const allRights = wasi.Rights(1<<30 - 1)
+
+// rootDesc is a folder that the guest was given.
+func rootDesc(h wasi.Handle) wasi.Desc {
+	return wasi.Desc{
+		Handle: h, Root: h, Path: ".", Preopen: true, Type: wasi.FiletypeDirectory, Base: allRights, Inheriting: allRights,
+	}
 }
 
 var (

@@ -3,6 +3,9 @@
 package stage_test
 
 import (
+	"cmp"
+	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -113,6 +116,7 @@ func TestHostileEffectsAreRefusedWithNothingChanged(t *testing.T) {
 		"a file onto itself":         {Objects: objs{root}, List: list{{Kind: site.EffectRename, Name: "a", Name2: "a"}}},
 		"a link to a folder":         {Objects: objs{root, dirD}, List: list{{Kind: site.EffectLink, Object: 1, Name: "n"}}},
 		"a link to nothing":          {Objects: objs{root, fresh}, List: list{{Kind: site.EffectLink, Object: 1, Name: "n"}}},
+		"a symlink to an absolute":   {Objects: objs{root, {New: true, Type: wasi.FiletypeSymbolicLink}}, List: list{{Kind: site.EffectSymlink, Object: 1, Name: "n", Target: "/etc"}}},
 		"a symlink without a target": {Objects: objs{root, {New: true, Type: wasi.FiletypeSymbolicLink}}, List: list{{Kind: site.EffectSymlink, Object: 1, Name: "n"}}},
 		"use of a removed folder":    {Objects: objs{root, freshDir, fresh}, List: list{{Kind: site.EffectMkdir, Name: "n", Object: 1}, {Kind: site.EffectRmdir, Name: "n"}, {Kind: site.EffectCreate, Dir: 1, Name: "x", Object: 2}}},
 		"a handle that is no site's": {Objects: objs{fileA}, Opens: []site.Open{{Handle: 5, Flags: toRead}}},
@@ -143,6 +147,95 @@ func TestHostileEffectsAreRefusedWithNothingChanged(t *testing.T) {
 	}
 	if b.out.Len() > 0 {
 		t.Error("there was output")
+	}
+}
+
+// TestEffectsHaveTheGuestsRightsAndNoMore takes one right after the other off
+// the guest's descriptors, as fd_fdstat_set_rights does, and lets a clone act as
+// if it had them.
+func TestEffectsHaveTheGuestsRightsAndNoMore(t *testing.T) {
+	type objs = []site.Object
+	type list = []site.Effect
+	for name, c := range map[string]struct {
+		entry, open wasi.Rights // what the folder's descriptor lacks
+		make        func(root, fileA, dirEmpty, fresh, freshDir, freshLink site.Object) site.Effects
+	}{
+		"create": {wasi.RightPathCreateFile, 0, func(root, _, _, fresh, _, _ site.Object) site.Effects {
+			return site.Effects{Objects: objs{root, fresh}, List: list{{Kind: site.EffectCreate, Name: "n", Object: 1}}}
+		}},
+		"mkdir": {wasi.RightPathCreateDirectory, 0, func(root, _, _, _, freshDir, _ site.Object) site.Effects {
+			return site.Effects{Objects: objs{root, freshDir}, List: list{{Kind: site.EffectMkdir, Name: "n", Object: 1}}}
+		}},
+		"symlink": {wasi.RightPathSymlink, 0, func(root, _, _, _, _, freshLink site.Object) site.Effects {
+			return site.Effects{Objects: objs{root, freshLink}, List: list{{Kind: site.EffectSymlink, Name: "n", Target: "a", Object: 1}}}
+		}},
+		"link": {wasi.RightPathLinkTarget, 0, func(root, fileA, _, _, _, _ site.Object) site.Effects {
+			return site.Effects{Objects: objs{root, fileA}, List: list{{Kind: site.EffectLink, Name: "n", Object: 1}}}
+		}},
+		"unlink": {wasi.RightPathUnlinkFile, 0, func(root, _, _, _, _, _ site.Object) site.Effects {
+			return site.Effects{Objects: objs{root}, List: list{{Kind: site.EffectUnlink, Name: "a"}}}
+		}},
+		"rmdir": {wasi.RightPathRemoveDirectory, 0, func(root, _, _, _, _, _ site.Object) site.Effects {
+			return site.Effects{Objects: objs{root}, List: list{{Kind: site.EffectRmdir, Name: "empty"}}}
+		}},
+		"rename from": {wasi.RightPathRenameSource, 0, func(root, _, _, _, _, _ site.Object) site.Effects {
+			return site.Effects{Objects: objs{root}, List: list{{Kind: site.EffectRename, Name: "a", Name2: "n"}}}
+		}},
+		"rename to": {wasi.RightPathRenameTarget, 0, func(root, _, _, _, _, _ site.Object) site.Effects {
+			return site.Effects{Objects: objs{root}, List: list{{Kind: site.EffectRename, Name: "a", Name2: "n"}}}
+		}},
+		"write": {0, wasi.RightFdWrite, func(root, fileA, _, _, _, _ site.Object) site.Effects {
+			return site.Effects{Objects: objs{root, fileA}, List: list{{Kind: site.EffectWrite, Object: 1, Data: []byte("x")}}}
+		}},
+		"write in a folder that may not be opened": {wasi.RightPathOpen, 0, func(root, fileA, _, _, _, _ site.Object) site.Effects {
+			return site.Effects{Objects: objs{root, fileA}, List: list{{Kind: site.EffectWrite, Object: 1, Data: []byte("x")}}}
+		}},
+		"size": {wasi.RightPathFilestatSetSize, wasi.RightFdFilestatSetSize | wasi.RightFdAllocate, func(root, fileA, _, _, _, _ site.Object) site.Effects {
+			return site.Effects{Objects: objs{root, fileA}, List: list{{Kind: site.EffectSetSize, Object: 1, Size: 3}}}
+		}},
+		"times": {wasi.RightPathFilestatSetTimes, wasi.RightFdFilestatSetTimes, func(root, fileA, _, _, _, _ site.Object) site.Effects {
+			return site.Effects{Objects: objs{root, fileA}, List: list{{Kind: site.EffectTimes, Object: 1, Mtim: wasi.TimeSet{Set: true, At: 1e18}}}}
+		}},
+		"a handle to read": {0, wasi.RightFdRead, func(_, fileA, _, _, _, _ site.Object) site.Effects {
+			return site.Effects{Objects: objs{fileA}, Opens: []site.Open{{Handle: wasi.SiteHandle | 5, Flags: toRead}}}
+		}},
+		"a handle to write": {0, wasi.RightFdWrite, func(_, fileA, _, _, _, _ site.Object) site.Effects {
+			return site.Effects{Objects: objs{fileA}, Opens: []site.Open{{Handle: wasi.SiteHandle | 5, Flags: toWrite}}}
+		}},
+		"a handle on a folder": {wasi.RightPathOpen, 0, func(_, _, dirEmpty, _, _, _ site.Object) site.Effects {
+			return site.Effects{Objects: objs{dirEmpty}, Opens: []site.Open{{Handle: wasi.SiteHandle | 5, Flags: toRead}}}
+		}},
+	} {
+		for _, lacks := range []bool{false, true} {
+			t.Run(fmt.Sprintf("%s, right taken: %v", name, lacks), func(t *testing.T) {
+				b := newBench(t, nil)
+				object := func(path string) site.Object {
+					s, e := b.local.StatAt(b.root, cmp.Or(path, "."), false)
+					b.ok(e)
+					return site.Object{Type: s.Type, Handle: b.root, Path: path, ID: s.Identity()}
+				}
+				e := c.make(object(""), object("a"), object("empty"), site.Object{New: true, Type: wasi.FiletypeRegularFile},
+					site.Object{New: true, Type: wasi.FiletypeDirectory}, site.Object{New: true, Type: wasi.FiletypeSymbolicLink})
+				before := tree(t, b.dir)
+				if d := b.descs[3]; lacks {
+					d.Base &^= c.entry
+					d.Inheriting &^= c.open
+					b.descs[3] = d
+				}
+				st, err := b.srv.Prepare(e, nil)
+				if err == nil {
+					_, err = st.Commit()
+				}
+				switch {
+				case !lacks && err != nil:
+					t.Error(err)
+				case lacks && !errors.Is(err, stage.ErrHostile):
+					t.Errorf("error %v", err)
+				case lacks && tree(t, b.dir) != before:
+					t.Errorf("changed:\n%s", tree(t, b.dir))
+				}
+			})
+		}
 	}
 }
 

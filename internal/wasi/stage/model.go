@@ -77,10 +77,15 @@ type model struct {
 	roots   map[string]wasi.Handle
 	located map[wasi.Handle]located
 	held    map[inode]bool
-	tops    map[string]wasi.Handle // every folder that the guest was given
-	steps   []step
-	garbage []*object
-	batch   batcher
+	// powers are what the guest may do, once bounded; readOnly the roots that
+	// were given to be read alone.
+	powers   []power
+	bounded  bool
+	readOnly map[string]bool
+	tops     map[string]wasi.Handle // every folder that the guest was given
+	steps    []step
+	garbage  []*object
+	batch    batcher
 }
 
 // own returns a name that only this commit uses.
@@ -93,6 +98,7 @@ func (m *model) own() string {
 // is as the attempt saw it first.
 func (m *model) load() error {
 	m.roots, m.byInode, m.located = map[string]wasi.Handle{}, map[inode]*object{}, map[wasi.Handle]located{}
+	m.readOnly = map[string]bool{}
 	if err := m.loadHeld(); err != nil {
 		return err
 	}
@@ -297,9 +303,6 @@ func (m *model) rootOf(h wasi.Handle) (string, error) {
 	if folder == nil {
 		return "", hostile("handle %d is no folder", h)
 	}
-	if readOnly {
-		return "", hostile("a change in a read-only folder")
-	}
 	top, err := filepath.Abs(folder.Name())
 	if err != nil {
 		return "", fmt.Errorf("folder of handle %d: %w", h, err)
@@ -308,6 +311,9 @@ func (m *model) rootOf(h wasi.Handle) (string, error) {
 	st, e := m.s.cfg.Host.Stat(h)
 	if err != nil || e != wasi.ErrnoSuccess || info.Dev != st.Dev || info.Ino != st.Ino {
 		return "", fmt.Errorf("folder %s was moved: %w", top, ErrUnsupported)
+	}
+	if readOnly {
+		m.readOnly[top] = true
 	}
 	return top, nil
 }

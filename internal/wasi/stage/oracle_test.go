@@ -132,7 +132,12 @@ func (w *world) descs() map[uint32]wasi.Desc {
 	m := map[uint32]wasi.Desc{}
 	for i, h := range w.handles {
 		if h != 0 && h&wasi.SiteHandle == 0 {
-			m[uint32(i)] = wasi.Desc{Handle: h, Root: w.root, Path: w.paths[h], Preopen: h == w.root}
+			d := rootDesc(h)
+			d.Root, d.Path, d.Preopen = w.root, w.paths[h], h == w.root
+			if st, e := w.local.Stat(h); e == wasi.ErrnoSuccess {
+				d.Type = st.Type
+			}
+			m[uint32(i)] = d
 		}
 	}
 	return m

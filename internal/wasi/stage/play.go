@@ -41,7 +41,12 @@ type step struct {
 // play turns the effects into steps, and refuses those that make no sense.
 func (m *model) play() error {
 	for i := range m.eff.List {
-		if err := m.playOne(i, &m.eff.List[i]); err != nil {
+		x := &m.eff.List[i]
+		err := m.playOne(i, x)
+		if err == nil {
+			err = m.allowed(x)
+		}
+		if err != nil {
 			return fmt.Errorf("effect %d: %w", i, err)
 		}
 	}
@@ -117,7 +122,7 @@ func (m *model) playMake(x *site.Effect, typ wasi.Filetype) error {
 		return hostile("object %d cannot be made", x.Object)
 	}
 	if typ == wasi.FiletypeSymbolicLink {
-		if x.Target == "" || len(x.Target) >= site.MaxTarget || strings.IndexByte(x.Target, 0) >= 0 {
+		if x.Target == "" || x.Target[0] == '/' || len(x.Target) >= site.MaxTarget || strings.IndexByte(x.Target, 0) >= 0 {
 			return hostile("target %q", x.Target)
 		}
 		o.target = x.Target

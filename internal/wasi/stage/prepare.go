@@ -22,6 +22,7 @@ type Staged struct {
 	handles map[wasi.Handle]wasi.Handle
 	stages  []Place // our own names, where they are before the commit
 	journal bool    // it has an entry of this commit
+	later   map[*object][]*run
 	over    bool
 }
 
@@ -72,7 +73,13 @@ func (st *Staged) prepare() error {
 			return err
 		}
 	}
-	return st.open()
+	if err := st.open(); err != nil {
+		return err
+	}
+	if st.changes() {
+		st.s.reach(PointStaged)
+	}
+	return nil
 }
 
 // changes reports whether the commit changes files.
@@ -220,11 +227,15 @@ func (st *Staged) stageFile(o *object) (err error) {
 // split returns the run that is in the stage file already when it gets its
 // name, and those that follow.
 func (st *Staged) split(o *object) (first, later []*run) {
-	for _, x := range st.m.steps {
-		if x.kind == stepChange && x.o == o {
-			later = append(later, x.run)
+	if st.later == nil { // once for all: a clone may have made very many files
+		st.later = map[*object][]*run{}
+		for _, x := range st.m.steps {
+			if x.kind == stepChange {
+				st.later[x.o] = append(st.later[x.o], x.run)
+			}
 		}
 	}
+	later = st.later[o]
 	for _, r := range o.runs {
 		if !slices.Contains(later, r) {
 			first = append(first, r)
@@ -316,6 +327,9 @@ func (st *Staged) open() error {
 		dir, ok := st.m.roots[p.Root]
 		if !ok {
 			return hostile("handle %d is outside", x.Handle)
+		}
+		if err := st.m.mayOpen(o, x.Flags); err != nil {
+			return err
 		}
 		f := x.Flags
 		f.Create, f.Exclusive, f.Truncate, f.Follow = false, false, false, false

@@ -44,6 +44,10 @@ type Config struct {
 	Journal Journal // of commits that change files; nil: none may
 	FS      FS      // nil: the machine's
 	Limits  Limits
+
+	// Reached, if set, is called as a commit that changes files passes each
+	// Point, and holds it up until it returns: for tests.
+	Reached func(Point)
 }
 
 // Server answers one attempt's requests and takes over what it did. Its

@@ -326,7 +326,7 @@ func TestTheOverlayIsBounded(t *testing.T) {
 func TestAReadOnlyFolderIsSoAtASite(t *testing.T) {
 	b := newBench(t, func(b *bench) {
 		b.root, _ = b.local.AddFolder(b.dir, true)
-		b.descs[3] = wasi.Desc{Handle: b.root, Root: b.root, Path: ".", Preopen: true}
+		b.descs[3] = rootDesc(b.root)
 	})
 	host := []wasi.Host{b.local, b.site}
 	for name, f := range map[string]func(h wasi.Host) wasi.Errno{

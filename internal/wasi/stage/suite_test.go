@@ -66,7 +66,7 @@ func atASite(t *testing.T, p *wasitest.Program, commit *error) (wasi.Host, []was
 	l := local.(*wasi.Local)
 	descs := map[uint32]wasi.Desc{}
 	for i, h := range folders {
-		descs[uint32(3+i)] = wasi.Desc{Handle: h, Root: h, Path: ".", Preopen: true}
+		descs[uint32(3+i)] = rootDesc(h)
 	}
 	srv := stage.NewServer(stage.Config{
 		Host: l, Descs: func() map[uint32]wasi.Desc { return descs },

@@ -1,4 +1,4 @@
-package rewrite_test
+package measure
 
 import (
 	"time"
@@ -6,8 +6,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// cpuTime gives the processor time that the calling thread has used.
-func cpuTime() time.Duration {
+// ThreadTime gives the processor time that the calling thread has used.
+func ThreadTime() time.Duration {
 	var ts unix.Timespec
 	if unix.ClockGettime(unix.CLOCK_THREAD_CPUTIME_ID, &ts) != nil {
 		return 0
