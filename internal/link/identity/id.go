@@ -82,6 +82,9 @@ func ParseID(s string) (ID, error) {
 	if err != nil {
 		return ID{}, fmt.Errorf("%w: %v", ErrBadID, err)
 	}
+	if len(raw) != len(ID{}) { // the decoder skips line breaks
+		return ID{}, fmt.Errorf("%w: it has line breaks within", ErrBadID)
+	}
 	id := ID(raw)
 	// The last character carries one bit of the hash and four that must be
 	// zero: one ID has one spelling.

@@ -138,6 +138,15 @@ func TestOneIDHasOneSpelling(t *testing.T) {
 	}
 }
 
+func TestAnIDWithLineBreaksInPlaceOfCharactersIsRefused(t *testing.T) {
+	s := ID{}.Compact()
+	for _, bad := range []string{s[:20] + "\r\n\r\n" + s[24:], s[:20] + "\n" + s[21:]} {
+		if _, err := ParseID(bad); !errors.Is(err, ErrBadID) {
+			t.Errorf("%q: %v", bad, err)
+		}
+	}
+}
+
 func FuzzParseID(f *testing.F) {
 	f.Add(ID{1, 2, 3}.String())
 	f.Add("")
