@@ -43,10 +43,11 @@ func serveLies(tb testing.TB, w *World, script func(*liar)) {
 	tb.Helper()
 	w.Stop()
 	ctx, cancel := context.WithCancel(context.Background())
-	ln, err := link.Listen(ctx, w.addr, link.ListenOptions{Identity: w.own, Listed: func(identity.ID) bool { return true }})
+	ln, err := link.Listen(ctx, "127.0.0.1:0", link.ListenOptions{Identity: w.own, Listed: func(identity.ID) bool { return true }})
 	if err != nil {
 		tb.Fatal(err)
 	}
+	w.publish(ln.Addr().String())
 	done := make(chan struct{})
 	tb.Cleanup(func() {
 		cancel()

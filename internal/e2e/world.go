@@ -72,15 +72,21 @@ func newWorld(tb testing.TB, like World) *World {
 	}
 	w.Start()
 	tb.Cleanup(w.Stop)
+	w.publish(w.addr)
+	return w
+}
+
+// publish tells the device where the clone is.
+func (w *World) publish(addr string) {
+	w.tb.Helper()
 	devices, err := identity.OpenStore(w.Home)
 	if err != nil {
-		tb.Fatal(err)
+		w.tb.Fatal(err)
 	}
-	w.Peer = identity.Peer{ID: w.own.ID(), Name: "clone", Addresses: []string{w.addr}, Added: time.Now()}
+	w.Peer = identity.Peer{ID: w.own.ID(), Name: "clone", Addresses: []string{addr}, Added: time.Now()}
 	if err := devices.Add(w.Peer); err != nil {
-		tb.Fatal(err)
+		w.tb.Fatal(err)
 	}
-	return w
 }
 
 // Start starts the node, after Stop on the same port.

@@ -49,6 +49,7 @@ type pipe struct {
 	turn     sync.Mutex
 	attended atomic.Int64 // by the guest's goroutine: see attend
 	born     time.Time
+	idle     chan struct{} // has a token when attended may have become unattended
 
 	mu      sync.Mutex
 	queue   []frame
@@ -60,7 +61,7 @@ type pipe struct {
 func newPipe(rw io.Reader, w *wire.Writer, lost func()) *pipe {
 	p := &pipe{
 		w: w, lost: lost, r: wire.NewReader(rw, wire.ReaderConfig{}), born: time.Now().Add(-time.Second),
-		more: make(chan struct{}, 1), link: &wire.LinkState{},
+		more: make(chan struct{}, 1), idle: make(chan struct{}, 1), link: &wire.LinkState{},
 	}
 	p.poll, _ = rw.(readable)
 	go p.watch()
@@ -85,8 +86,8 @@ const (
 
 // attend gives the reading to the caller, which calls next, until it calls rest.
 func (p *pipe) attend() {
-	if p.poll != nil {
-		p.attended.Store(attending)
+	if p.poll != nil && p.attended.Swap(attending) == unattended {
+		go p.awaitRest()
 	}
 }
 
@@ -97,13 +98,12 @@ func (p *pipe) rest() {
 	}
 }
 
-// awaitRest returns once the guest's goroutine has been at rest for a while.
+// awaitRest gives the reading back once the guest's goroutine has been at rest
+// for a while, and sends what was held.
 func (p *pipe) awaitRest() {
 	for {
 		since := p.attended.Load()
 		switch rested := time.Since(p.born) - time.Duration(since); {
-		case since == unattended:
-			return
 		case since == attending:
 			time.Sleep(4 * attentionSpan)
 		case rested < attentionSpan:
@@ -111,6 +111,11 @@ func (p *pipe) awaitRest() {
 		default:
 			if p.attended.CompareAndSwap(since, unattended) {
 				_ = p.w.Flush()
+				select {
+				case p.idle <- struct{}{}:
+				default:
+				}
+				return
 			}
 		}
 	}
@@ -131,7 +136,9 @@ func (p *pipe) hold(f *wire.Frame) error {
 // watch reads while the guest's goroutine does not.
 func (p *pipe) watch() {
 	for {
-		p.awaitRest()
+		for p.attended.Load() != unattended {
+			<-p.idle
+		}
 		p.turn.Lock()
 		buffered := p.r.Buffered() > 0
 		p.turn.Unlock()

@@ -81,6 +81,10 @@ func orNull(f, null *os.File) *os.File {
 	return null
 }
 
+// sendBuffer is how many bytes may be on their way between a manager and its
+// runner. The default lets the two change places every 100 KB of a large delta.
+const sendBuffer = 2 << 20
+
 // socketPair returns both ends of a stream: the parent's for a poll.Loop where
 // there is one and else in the runtime's poller, the child's blocking.
 func socketPair() (net.Conn, *os.File, error) {
@@ -95,6 +99,9 @@ func socketPair() (net.Conn, *os.File, error) {
 	syscall.ForkLock.RUnlock()
 	if err != nil {
 		return nil, nil, fmt.Errorf("make a socket pair: %w", err)
+	}
+	for _, fd := range fds {
+		_ = unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_SNDBUF, sendBuffer) // the system may grant less
 	}
 	ours, theirs := os.NewFile(uintptr(fds[0]), "runner"), os.NewFile(uintptr(fds[1]), "parent")
 	conn, err := net.FileConn(ours) // has its own copy
