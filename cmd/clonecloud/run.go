@@ -1,6 +1,7 @@
 package main
 
 import (
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
@@ -13,6 +14,7 @@ import (
 
 	"github.com/clonecloud/clonecloud/internal/cost"
 	"github.com/clonecloud/clonecloud/internal/device"
+	"github.com/clonecloud/clonecloud/internal/energy"
 	"github.com/clonecloud/clonecloud/internal/link/identity"
 	"github.com/clonecloud/clonecloud/internal/link/pairing"
 	"github.com/clonecloud/clonecloud/internal/link/shape"
@@ -148,12 +150,34 @@ func (c *runCmd) options(a *app) (*device.Options, error) {
 		}
 		o.Shape = &p
 	}
+	c.knowledge(a, o)
 	if c.Clone != "" && c.Where != device.WhereDevice {
 		if o.Clone, err = c.clone(a); err != nil {
 			return nil, err
 		}
 	}
 	return o, nil
+}
+
+// knowledge adds what a run that decides for itself goes by: the device's power
+// profile and the stored partition. What cannot be read is said, and done without.
+func (c *runCmd) knowledge(a *app, o *device.Options) {
+	if c.Where != device.WhereAuto {
+		return
+	}
+	power := energy.Choose(a.home, os.DirFS("/sys"))
+	if power.Err != nil {
+		a.warn(power.Err)
+	}
+	o.Power = power.Profile
+	if c.Engine != "" {
+		return // a partition is of the engine that runs by default
+	}
+	entries, err := a.partitionsTelling(func(err error) { a.say("%v", err) }).Load(sha256.Sum256(o.Module))
+	if err != nil {
+		a.say("%v", err)
+	}
+	o.Partition = priors(entries, networkClass(o.Shape, energy.UnknownRadio), o.Objective)
 }
 
 // clone finds the clone that --clone names; a URL with a token is paired first.

@@ -379,7 +379,7 @@ func (m *manager) start(expect bool) runner.Start {
 
 // collect takes the runner's events until the last one.
 func (m *manager) collect(ctx context.Context, lk *linkKeeper) *Result {
-	r := &Result{Report: Report{App: m.o.App, Module: hex.EncodeToString(m.sum[:]), Where: m.o.Where, Objective: objectiveName(m.o.Objective), JoulesAre: string(energy.Model)}, Profile: profile.New()}
+	r := &Result{Report: Report{App: m.o.App, Module: hex.EncodeToString(m.sum[:]), Where: m.o.Where, Objective: objectiveName(m.o.Objective), JoulesAre: string(energy.Model), Power: m.powerName()}, Profile: profile.New()}
 	defer func() { m.total(&r.Report) }()
 	for {
 		select {

@@ -104,6 +104,17 @@ func (m *manager) radio() energy.Radio {
 	return energy.UnknownRadio
 }
 
+// powerName names the power profile that joules are of.
+func (m *manager) powerName() string {
+	switch {
+	case m.o.Where != WhereAuto:
+		return ""
+	case m.o.Power == nil:
+		return energy.Default().Name
+	}
+	return m.o.Power.Name
+}
+
 // decide is what the runner decides by; expect says that there may be a clone soon.
 func (m *manager) decide(expect bool) runner.Decide {
 	if m.o.Where != WhereAuto {

@@ -17,6 +17,7 @@ type Report struct {
 	Calls       []CallReport `json:"calls"`
 	Totals      Totals       `json:"totals"`
 	JoulesAre   string       `json:"joulesAre,omitempty"`
+	Power       string       `json:"power,omitempty"` // the power profile that they are of; where=auto only
 }
 
 // CallReport is one call of a candidate that was considered for offload.
