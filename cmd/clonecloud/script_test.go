@@ -233,6 +233,7 @@ type reportFields struct {
 	Unsupported string           `json:"unsupported"`
 	JoulesAre   string           `json:"joulesAre"`
 	Power       string           `json:"power"`
+	Policy      map[string]any   `json:"policy"`
 	Calls       []map[string]any `json:"calls"`
 	Totals      map[string]any   `json:"totals"`
 }
@@ -278,6 +279,12 @@ func cmdReport(ts *testscript.TestScript, _ bool, args []string) {
 		ts.Check(checkFields(c, callFields))
 	}
 	have := map[string]any{"app": r.App, "where": r.Where, "objective": r.Objective, "joulesAre": r.JoulesAre, "power": r.Power, "unsupported": r.Unsupported, "calls": float64(len(r.Calls))}
+	for k, v := range r.Policy {
+		have["policy."+k] = v
+	}
+	if len(r.Calls) > 0 {
+		have["rule"], have["reason"] = r.Calls[0]["rule"], r.Calls[0]["reason"]
+	}
 	for k, v := range r.Totals {
 		have[k] = v
 	}

@@ -85,9 +85,12 @@ func (m *manager) keepLearnt(data []byte) error {
 	return identity.WriteFile(path, run.Encode(), 0o600)
 }
 
-// radio says what kind of network the link is, as far as that is known: a shaped
-// link by its name.
+// radio says what kind of network the link is, as far as that is known: by
+// Options.Network, or a shaped link by its name.
 func (m *manager) radio() energy.Radio {
+	if m.o.Network != energy.UnknownRadio {
+		return m.o.Network
+	}
 	if m.o.Shape == nil {
 		return energy.UnknownRadio
 	}
