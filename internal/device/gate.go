@@ -3,6 +3,7 @@ package device
 import (
 	"fmt"
 	"io/fs"
+	"math"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -79,23 +80,27 @@ func (g *gate) state() (policy.State, error) {
 }
 
 // check asks the policy: why the link may not be used now, or nothing. A month
-// whose bytes cannot be counted has no limit that can be kept: where there is a
-// policy, that forbids the link too.
+// whose bytes cannot be counted has no limit that can be kept: where a word asks
+// for one, that forbids the link too.
 func (g *gate) check() string {
 	if g == nil {
 		return ""
 	}
 	s, err := g.state()
-	var whys []string
-	for _, b := range g.words.Blocked(s) {
-		whys = append(whys, b.String())
-	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if err == nil {
 		err = g.failed
 	}
-	if err != nil && g.words.String() != "" {
+	if err != nil {
+		s.MeteredBytes = 0
+	}
+	blocks := g.words.Blocked(s)
+	var whys []string
+	for _, b := range blocks {
+		whys = append(whys, b.String())
+	}
+	if s.MeteredBytes = math.MaxInt64; err != nil && len(g.words.Blocked(s)) > len(blocks) {
 		whys = append(whys, err.Error())
 	}
 	why := strings.Join(whys, "; ")

@@ -86,7 +86,7 @@ func TestAMonthsLimitHoldsAcrossRuns(t *testing.T) {
 	}
 }
 
-func TestAMonthThatCannotBeCountedForbidsWhereThereIsAPolicy(t *testing.T) {
+func TestAMonthThatCannotBeCountedForbidsWhereAWordAsksForIt(t *testing.T) {
 	home := t.TempDir()
 	if err := os.WriteFile(meteredDir(home), nil, 0o600); err != nil {
 		t.Fatal(err)
@@ -94,8 +94,10 @@ func TestAMonthThatCannotBeCountedForbidsWhereThereIsAPolicy(t *testing.T) {
 	if newGate(mustParse(t, "metered<1GB/month"), energy.LTE, home, fstest.MapFS{}, time.Now).check() == "" {
 		t.Error("allowed without a counter")
 	}
-	if why := newGate(policy.Policy{}, energy.LTE, home, fstest.MapFS{}, time.Now).check(); why != "" {
-		t.Errorf("forbidden without a policy: %s", why)
+	for _, words := range []string{"", "always", "wired|lte"} {
+		if why := newGate(mustParse(t, words), energy.LTE, home, fstest.MapFS{}, time.Now).check(); why != "" {
+			t.Errorf("%q asks for no count, and forbids: %s", words, why)
+		}
 	}
 }
 
