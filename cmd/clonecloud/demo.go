@@ -20,6 +20,7 @@ import (
 
 	"github.com/clonecloud/clonecloud/examples"
 	"github.com/clonecloud/clonecloud/internal/device"
+	"github.com/clonecloud/clonecloud/internal/energy"
 	"github.com/clonecloud/clonecloud/internal/link/shape"
 	"github.com/clonecloud/clonecloud/internal/runner"
 )
@@ -40,6 +41,10 @@ type demoWay struct {
 	engine     string
 	where      string
 	photos     int
+	// auto ways look for faces in smaller pictures, and draw none: they show
+	// decisions, and the whole demo is to stay under two minutes.
+	auto bool
+	link *shape.Profile // nil: none
 
 	res     *device.Result
 	seconds float64
@@ -69,9 +74,13 @@ func (c *demoCmd) Run(a *app) error {
 	ways := []*demoWay{
 		{name: "device alone, interpreter", slug: "interpreter", engine: "interpreter", where: device.WhereDevice, photos: 1},
 		{name: "device alone, compiler", slug: "compiler", engine: "compiler", where: device.WhereDevice, photos: c.Photos},
-		{name: "interpreter device + clone, " + profile.Name, slug: "clone", engine: "interpreter", where: device.WhereClone, photos: c.Photos},
+		{name: "interpreter device + clone, " + profile.Name, slug: "clone", engine: "interpreter", where: device.WhereClone, photos: c.Photos, link: &profile},
 	}
-	return d.run(ways)
+	autos, err := autoWays()
+	if err != nil {
+		return err
+	}
+	return d.run(ways, autos)
 }
 
 // demo is one demonstration in progress.
@@ -114,7 +123,7 @@ func (d *demo) say(format string, args ...any) {
 	fmt.Fprintf(d.a.stdio.out, format+"\n", args...)
 }
 
-func (d *demo) run(ways []*demoWay) error {
+func (d *demo) run(ways, autos []*demoWay) error {
 	d.home, d.photos = filepath.Join(d.tmp, "device"), filepath.Join(d.tmp, "photos")
 	if err := copyPhotos(d.photos); err != nil {
 		return err
@@ -133,7 +142,15 @@ func (d *demo) run(ways []*demoWay) error {
 	}
 	equal := compareWays(ways)
 	d.table(ways, equal)
-	if !equal {
+	d.say("\nThe same, and the device decides for itself, by what it learns: smaller pictures, %s.", plural(autoPhotos, "photo"))
+	for _, w := range autos {
+		if err := d.runWay(w); err != nil {
+			return fmt.Errorf("%s: %w", w.name, err)
+		}
+	}
+	same := sameOutputs(autos)
+	d.decisions(autos, same)
+	if !equal || !same {
 		return errors.New("the outputs differ: please report this")
 	}
 	return nil
@@ -185,9 +202,17 @@ func (d *demo) startClone() (stop func(), err error) {
 // runWay runs the program one way and shows its lines as they come.
 func (d *demo) runWay(w *demoWay) error {
 	d.say("\n%s: %s", w.name, plural(w.photos, "photo"))
-	w.folder = filepath.Join(d.out, w.slug)
-	if err := emptyFolder(w.folder); err != nil {
-		return err
+	args := []string{"facerecognition", "--max", fmt.Sprint(w.photos), "--faces", "1"}
+	dirs := []runner.Dir{{Host: d.photos, Guest: "/photos", ReadOnly: true}}
+	if w.auto {
+		args = append(args, "--detector-size", autoSize)
+	} else {
+		w.folder = filepath.Join(d.out, w.slug)
+		if err := emptyFolder(w.folder); err != nil {
+			return err
+		}
+		args = append(args, "--detector-size", "224", "--boxes", "/out")
+		dirs = append(dirs, runner.Dir{Host: w.folder, Guest: "/out"})
 	}
 	read, write, err := os.Pipe()
 	if err != nil {
@@ -199,12 +224,12 @@ func (d *demo) runWay(w *demoWay) error {
 	o := device.Options{
 		Home: d.home, Software: "clonecloud " + softwareVersion(), App: "facerecognition.wasm",
 		Module: examples.FaceRecognition(), Engine: w.engine, Where: w.where, Log: d.a.log,
-		Args:   []string{"facerecognition", "--max", fmt.Sprint(w.photos), "--faces", "1", "--detector-size", "224", "--boxes", "/out", "/photos"},
-		Dirs:   []runner.Dir{{Host: d.photos, Guest: "/photos", ReadOnly: true}, {Host: w.folder, Guest: "/out"}},
+		Args: append(args, "/photos"), Dirs: dirs, Shape: w.link,
 		Stdout: write, Stderr: d.a.stdio.err,
 	}
-	if w.where == device.WhereClone {
-		o.Shape = &d.profile
+	if w.auto {
+		power := energy.Choose(d.a.home, os.DirFS("/sys")) // of this device, not of the demo's home
+		o.Power = power.Profile
 	}
 	ctx, cancel := context.WithCancel(d.a.ctx)
 	defer cancel()

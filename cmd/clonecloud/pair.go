@@ -7,6 +7,7 @@ import (
 	"os"
 	"time"
 
+	"github.com/clonecloud/clonecloud/internal/device"
 	"github.com/clonecloud/clonecloud/internal/link/identity"
 	"github.com/clonecloud/clonecloud/internal/link/pairing"
 )
@@ -127,13 +128,36 @@ func (offCmd) exits() string { return "0; 1 the setting cannot be stored" }
 
 func (offCmd) Run(a *app) error { return switchTo(a, false) }
 
-// onCmd allows offloads again.
-type onCmd struct{}
+// onCmd allows offloads again, and stores when the link may be used.
+type onCmd struct {
+	When *string `placeholder:"WORDS" help:"From now on only when all hold: wifi, charging, battery>30%, metered<200MB/month; always ends it."`
+}
 
-func (onCmd) usage() string { return "" }
-func (onCmd) exits() string { return "0; 1 the setting cannot be stored" }
+func (*onCmd) usage() string { return "[--when WORDS]" }
+func (*onCmd) exits() string { return "0; 1 the setting cannot be stored; 2 usage" }
 
-func (onCmd) Run(a *app) error { return switchTo(a, true) }
+func (c *onCmd) Run(a *app) error {
+	if c.When != nil {
+		p, err := parseWhen(*c.When)
+		if err != nil {
+			return err
+		}
+		if err := device.StorePolicy(a.home, p); err != nil {
+			return err
+		}
+	}
+	if err := switchTo(a, true); err != nil {
+		return err
+	}
+	p, err := device.StoredPolicy(a.home)
+	if err != nil {
+		return err
+	}
+	if words := p.String(); words != "" {
+		fmt.Fprintln(a.stdio.out, "when:", words)
+	}
+	return nil
+}
 
 func switchTo(a *app, on bool) error {
 	store, err := identity.OpenStore(a.home)

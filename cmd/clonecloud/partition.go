@@ -157,9 +157,12 @@ func (a *app) cloneName() string {
 }
 
 // partitions is the database of this home.
-func (a *app) partitions() *db.DB {
+func (a *app) partitions() *db.DB { return a.partitionsTelling(a.warn) }
+
+// partitionsTelling is the same, with another ear for damage.
+func (a *app) partitionsTelling(warn func(error)) *db.DB {
 	return db.New(db.Config{
-		Dir: filepath.Join(a.home, "partitions"), Lock: db.TryLock, Warn: a.warn,
+		Dir: filepath.Join(a.home, "partitions"), Lock: db.TryLock, Warn: warn,
 		Write: func(path string, data []byte) error { return identity.WriteFile(path, data, 0o600) },
 	})
 }
@@ -188,10 +191,12 @@ func (p *profiledApp) solve(ctx context.Context, network partition.NetworkClass,
 	}
 	below := tree.Subtrees()
 	for _, i := range s.Moves {
+		c := &p.profile.Contexts[i]
 		e.Moves = append(e.Moves, db.Move{
-			Context: p.context(i), Function: p.name(p.profile.Contexts[i].Func), Site: p.profile.Clones[s.Sites[i]-1],
-			Calls: p.profile.Contexts[i].Calls,
+			Context: p.context(i), Function: p.name(c.Func), Site: p.profile.Clones[s.Sites[i]-1],
+			Calls: c.Calls,
 			Here:  below[i][partition.Device], There: below[i][s.Sites[i]].Add(tree.Nodes[i].Move[s.Sites[i]]),
+			Compute: below[i][s.Sites[i]].Seconds, BytesUp: c.Up, BytesDown: c.Down,
 		})
 	}
 	return e, nil

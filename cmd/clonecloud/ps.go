@@ -48,6 +48,9 @@ func printRunning(w io.Writer, all []device.Running) error {
 		if r.Function != "" {
 			last = fmt.Sprintf("%s on %s: %s", shorten(r.Function), r.Site, r.Reason)
 		}
+		if r.Blocked != "" && r.Site != device.WhereClone {
+			last = "the policy forbids the link: " + r.Blocked
+		}
 		fmt.Fprintf(t, "%d\t%s\t%s\t%s\t%d\t%.1f s, %.1f J\t%s\n",
 			r.Pid, r.App, secondsText(r.DeviceSeconds+r.CloneSeconds), shares(r), r.CallsClone, r.SavedSeconds, r.SavedJoules, last)
 	}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
@@ -13,9 +14,11 @@ import (
 
 	"github.com/clonecloud/clonecloud/internal/cost"
 	"github.com/clonecloud/clonecloud/internal/device"
+	"github.com/clonecloud/clonecloud/internal/energy"
 	"github.com/clonecloud/clonecloud/internal/link/identity"
 	"github.com/clonecloud/clonecloud/internal/link/pairing"
 	"github.com/clonecloud/clonecloud/internal/link/shape"
+	"github.com/clonecloud/clonecloud/internal/policy"
 	"github.com/clonecloud/clonecloud/internal/runner"
 	"github.com/clonecloud/clonecloud/internal/wire"
 )
@@ -31,6 +34,8 @@ type runCmd struct {
 	Offload     []string      `placeholder:"FUNC" sep:"none" help:"Offer this function too, by name or index."`
 	Clone       string        `placeholder:"URL" help:"Use this clone: pairing URL, id or name."`
 	Link        string        `placeholder:"PROFILE" help:"wifi, lte, 5g, wifi-2011, 3g-2011, none or a file."`
+	When        *string       `placeholder:"WORDS" help:"Use the link only when all hold: wifi, charging, battery>30%; see docs/ENERGY.md."`
+	Network     string        `placeholder:"KIND" env:"CLONECLOUD_NETWORK" help:"What the link uses: wifi, wired, 3g, lte or 5g."`
 	Report      string        `placeholder:"FILE" help:"Write a JSON report of the run."`
 	Trace       string        `placeholder:"FILE" help:"Write a timeline of the run, for Perfetto or Chrome."`
 	MaxMemory   string        `placeholder:"SIZE" help:"Most memory the guest may have, such as 512M."`
@@ -148,12 +153,68 @@ func (c *runCmd) options(a *app) (*device.Options, error) {
 		}
 		o.Shape = &p
 	}
+	if err := c.conditions(a, o); err != nil {
+		return nil, err
+	}
+	c.knowledge(a, o)
 	if c.Clone != "" && c.Where != device.WhereDevice {
 		if o.Clone, err = c.clone(a); err != nil {
 			return nil, err
 		}
 	}
 	return o, nil
+}
+
+// conditions adds when the link may be used: --when, or else what `clonecloud on
+// --when` has stored. Stored words that cannot be read forbid it: they were put
+// there to keep something from being spent.
+func (c *runCmd) conditions(a *app, o *device.Options) (err error) {
+	if c.Network != "" {
+		if o.Network, err = energy.ParseRadio(c.Network); err != nil {
+			return usage("--network: %w", err)
+		}
+	}
+	if c.When != nil {
+		o.When, err = parseWhen(*c.When)
+		return err
+	}
+	if o.Where == device.WhereDevice {
+		return nil
+	}
+	if o.When, err = device.StoredPolicy(a.home); err != nil {
+		a.warn(fmt.Errorf("everything runs on this device: %w", err))
+		o.When, err = policy.Parse("never")
+	}
+	return err
+}
+
+func parseWhen(words string) (policy.Policy, error) {
+	p, err := policy.Parse(words)
+	if err != nil {
+		err = exitCode{exitUsage, withHint(fmt.Errorf("--when: %w", err), "such as --when 'wifi, charging, battery>30%'; docs/ENERGY.md has all words")}
+	}
+	return p, err
+}
+
+// knowledge adds what a run that decides for itself goes by: the device's power
+// profile and the stored partition. What cannot be read is said, and done without.
+func (c *runCmd) knowledge(a *app, o *device.Options) {
+	if c.Where != device.WhereAuto {
+		return
+	}
+	power := energy.Choose(a.home, os.DirFS("/sys"))
+	if power.Err != nil {
+		a.warn(power.Err)
+	}
+	o.Power = power.Profile
+	if c.Engine != "" {
+		return // a partition is of the engine that runs by default
+	}
+	entries, err := a.partitionsTelling(func(err error) { a.say("%v", err) }).Load(sha256.Sum256(o.Module))
+	if err != nil {
+		a.say("%v", err)
+	}
+	o.Partition = priors(entries, networkClass(o.Shape, o.Network), o.Objective)
 }
 
 // clone finds the clone that --clone names; a URL with a token is paired first.

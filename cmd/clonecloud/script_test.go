@@ -232,6 +232,8 @@ type reportFields struct {
 	Objective   string           `json:"objective"`
 	Unsupported string           `json:"unsupported"`
 	JoulesAre   string           `json:"joulesAre"`
+	Power       string           `json:"power"`
+	Policy      map[string]any   `json:"policy"`
 	Calls       []map[string]any `json:"calls"`
 	Totals      map[string]any   `json:"totals"`
 }
@@ -276,7 +278,13 @@ func cmdReport(ts *testscript.TestScript, _ bool, args []string) {
 	for _, c := range r.Calls {
 		ts.Check(checkFields(c, callFields))
 	}
-	have := map[string]any{"app": r.App, "where": r.Where, "objective": r.Objective, "joulesAre": r.JoulesAre, "unsupported": r.Unsupported, "calls": float64(len(r.Calls))}
+	have := map[string]any{"app": r.App, "where": r.Where, "objective": r.Objective, "joulesAre": r.JoulesAre, "power": r.Power, "unsupported": r.Unsupported, "calls": float64(len(r.Calls))}
+	for k, v := range r.Policy {
+		have["policy."+k] = v
+	}
+	if len(r.Calls) > 0 {
+		have["rule"], have["reason"] = r.Calls[0]["rule"], r.Calls[0]["reason"]
+	}
 	for k, v := range r.Totals {
 		have[k] = v
 	}

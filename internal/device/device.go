@@ -14,6 +14,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -26,6 +27,7 @@ import (
 	"github.com/clonecloud/clonecloud/internal/link"
 	"github.com/clonecloud/clonecloud/internal/link/identity"
 	"github.com/clonecloud/clonecloud/internal/link/shape"
+	"github.com/clonecloud/clonecloud/internal/policy"
 	"github.com/clonecloud/clonecloud/internal/poll"
 	"github.com/clonecloud/clonecloud/internal/profile"
 	"github.com/clonecloud/clonecloud/internal/relay"
@@ -101,6 +103,12 @@ type Options struct {
 	MaxSlowdown float64
 	Power       *energy.Profile
 	Partition   []decide.Row
+	// When says when the link may be used; the zero Policy: always. Network is the
+	// kind of network that it uses, where that is known; UnknownRadio: a shaped link
+	// says it by its name. Sys is the system's /sys; nil: this one's.
+	When    policy.Policy
+	Network energy.Radio
+	Sys     fs.FS
 	// Record has every call run here and told with its features; see
 	// runner.Decide.
 	Record bool
@@ -159,6 +167,9 @@ func (o *Options) populate() {
 	if o.Tap == nil {
 		o.Tap = func(bool, *wire.Frame) bool { return true }
 	}
+	if o.Sys == nil {
+		o.Sys = os.DirFS("/sys")
+	}
 	if o.OnEvent == nil {
 		o.OnEvent = func(runner.Event) {}
 	}
@@ -187,6 +198,7 @@ func Run(ctx context.Context, o Options) (*Result, error) {
 		return nil, err
 	}
 	if lk != nil {
+		defer m.closeGate()
 		defer lk.close()
 	}
 	return m.execute(ctx, lk)
@@ -232,6 +244,7 @@ type manager struct {
 	// settled is closed when the runner has ended, or cannot offload; willing
 	// when it can.
 	settled, willing chan struct{}
+	gate             *gate
 	present          *presence
 	learning         []byte // what the runner has learnt
 	p                *proc.Process
@@ -259,6 +272,13 @@ func (m *manager) keeper() (*linkKeeper, error) {
 	}
 	if m.o.Net == nil && m.o.Shape != nil && m.o.Shape.Name == "none" {
 		return none(hinted{fmt.Errorf("%w: --link none cuts the link", ErrNoClone), "leave --link none away, or run with --where auto or device"})
+	}
+	m.gate = newGate(m.o.When, m.radio(), m.o.Home, m.o.Sys, time.Now)
+	if why := m.gate.check(); why != "" {
+		if m.o.Where == WhereClone {
+			return nil, hinted{fmt.Errorf("%w: the policy forbids the link: %s", ErrNoClone, why), "--when WORDS is another policy for one run, and --when always none"}
+		}
+		m.o.OnEvent(runner.Event{Warn: forbidden(why)})
 	}
 	own, err := identity.LoadOrCreate(m.o.Home)
 	if err != nil {
@@ -305,7 +325,7 @@ func (m *manager) execute(ctx context.Context, lk *linkKeeper) (*Result, error) 
 		_ = p.Conn().Close()
 	}()
 	m.p, m.out = p, relay.NewOutbox(p.Conn(), relay.Config{})
-	if err := runner.WriteStart(p.Conn(), m.start(lk != nil), m.o.Module); err != nil {
+	if err := runner.WriteStart(p.Conn(), m.start(lk != nil && m.gate.last() == ""), m.o.Module); err != nil {
 		return nil, err
 	}
 	m.o.Module = nil // the runner has it; an idle manager is small
@@ -316,6 +336,7 @@ func (m *manager) execute(ctx context.Context, lk *linkKeeper) (*Result, error) 
 		lk.setRunner(m.out)
 		defer watchOutput(m.o.Stdout, lk)()
 		defer watchSwitch(m.store, lk)()
+		defer watchPolicy(lk)()
 		if m.o.Where == WhereClone {
 			// The runner compiles meanwhile, and waits for the clone by itself.
 			if err := m.awaitClone(ctx, lk); err != nil {
@@ -323,7 +344,7 @@ func (m *manager) execute(ctx context.Context, lk *linkKeeper) (*Result, error) 
 			}
 		}
 	}
-	if m.present, err = appear(m.o.Home, m.run, Running{App: m.o.App, Began: m.began, Where: m.o.Where}); err != nil {
+	if m.present, err = appear(m.o.Home, m.run, Running{App: m.o.App, Began: m.began, Where: m.o.Where, Blocked: m.gate.last()}); err != nil {
 		m.o.Log.Debug("clonecloud ps will not show this run", "error", err)
 	}
 	defer m.present.leave()
@@ -379,11 +400,13 @@ func (m *manager) start(expect bool) runner.Start {
 
 // collect takes the runner's events until the last one.
 func (m *manager) collect(ctx context.Context, lk *linkKeeper) *Result {
-	r := &Result{Report: Report{App: m.o.App, Module: hex.EncodeToString(m.sum[:]), Where: m.o.Where, Objective: objectiveName(m.o.Objective), JoulesAre: string(energy.Model)}, Profile: profile.New()}
+	r := &Result{Report: Report{App: m.o.App, Module: hex.EncodeToString(m.sum[:]), Where: m.o.Where, Objective: objectiveName(m.o.Objective), JoulesAre: string(energy.Model), Power: m.powerName()}, Profile: profile.New()}
 	defer func() { m.total(&r.Report) }()
 	for {
 		select {
 		case e := <-m.events:
+			m.present.blocked(m.gate.current())
+			m.blame(e.Call)
 			m.o.OnEvent(e)
 			m.observe(r, &e)
 			if e.Ready != nil {
@@ -443,6 +466,7 @@ func (m *manager) ended() runner.Exit {
 }
 
 func (m *manager) total(r *Report) {
+	r.Policy = m.gate.report()
 	t := &r.Totals
 	t.Seconds = time.Since(m.began).Seconds()
 	for i := range r.Calls {

@@ -85,9 +85,12 @@ func (m *manager) keepLearnt(data []byte) error {
 	return identity.WriteFile(path, run.Encode(), 0o600)
 }
 
-// radio says what kind of network the link is, as far as that is known: a shaped
-// link by its name.
+// radio says what kind of network the link is, as far as that is known: by
+// Options.Network, or a shaped link by its name.
 func (m *manager) radio() energy.Radio {
+	if m.o.Network != energy.UnknownRadio {
+		return m.o.Network
+	}
 	if m.o.Shape == nil {
 		return energy.UnknownRadio
 	}
@@ -102,6 +105,17 @@ func (m *manager) radio() energy.Radio {
 		return energy.NR
 	}
 	return energy.UnknownRadio
+}
+
+// powerName names the power profile that joules are of.
+func (m *manager) powerName() string {
+	switch {
+	case m.o.Where != WhereAuto:
+		return ""
+	case m.o.Power == nil:
+		return energy.Default().Name
+	}
+	return m.o.Power.Name
 }
 
 // decide is what the runner decides by; expect says that there may be a clone soon.

@@ -46,6 +46,7 @@ type linkKeeper struct {
 	size     uint64 // of the module, bytes
 	clone    string // name of the node in use
 	software string
+	counted  int64 // bytes of conn that the month has
 }
 
 func newLinkKeeper(m *manager, own *identity.Identity, peers []identity.Peer) (*linkKeeper, error) {
@@ -82,6 +83,9 @@ func (k *linkKeeper) keep() {
 	defer k.leave()
 	pause := redialPause
 	for i := 0; k.ctx.Err() == nil; i++ {
+		if !k.permitted() {
+			return
+		}
 		was := time.Now()
 		at := i % len(k.dial)
 		err := k.session(k.dial[at], k.peers[at])
@@ -143,9 +147,13 @@ func (k *linkKeeper) session(r *link.Redialer, p identity.Peer) error {
 		return err
 	}
 	defer c.Close()
+	defer k.count(c)
 	stop := context.AfterFunc(k.ctx, func() { _ = c.Close() })
 	defer stop()
 	rd, w := wire.NewReader(c, wire.ReaderConfig{}), wire.NewWriter(c)
+	k.mu.Lock()
+	k.counted = 0
+	k.mu.Unlock()
 	welcome, err := wire.Greet(rd, w, k.m.o.Software)
 	if err != nil {
 		return err
@@ -578,6 +586,7 @@ func (k *linkKeeper) cancel(reason string) {
 // close ends the link.
 func (k *linkKeeper) close() {
 	k.cancel("the run has ended")
+	k.countNow()
 	k.stop(errors.New("closed"))
 	for _, r := range k.dial {
 		r.Close()

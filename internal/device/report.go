@@ -13,10 +13,12 @@ type Report struct {
 	Where     string `json:"where"`     // auto, device or clone, as asked
 	Objective string `json:"objective"` // time, energy or balanced
 	// Unsupported says why the module runs but is not offloaded; empty if it may be.
-	Unsupported string       `json:"unsupported,omitempty"`
-	Calls       []CallReport `json:"calls"`
-	Totals      Totals       `json:"totals"`
-	JoulesAre   string       `json:"joulesAre,omitempty"`
+	Unsupported string        `json:"unsupported,omitempty"`
+	Calls       []CallReport  `json:"calls"`
+	Totals      Totals        `json:"totals"`
+	JoulesAre   string        `json:"joulesAre,omitempty"`
+	Policy      *PolicyReport `json:"policy,omitempty"` // of a run that has one
+	Power       string        `json:"power,omitempty"`  // the power profile that they are of; where=auto only
 }
 
 // CallReport is one call of a candidate that was considered for offload.

@@ -35,6 +35,8 @@ type Running struct {
 	Site      string `json:"site,omitempty"`
 	Reason    string `json:"reason,omitempty"`
 	JoulesAre string `json:"joulesAre"`
+	// Blocked is why the policy forbids the link now; empty: it does not.
+	Blocked string `json:"blocked,omitempty"`
 }
 
 const (
@@ -136,6 +138,18 @@ func (p *presence) call(c *runner.Call) {
 	}
 	r.Function, r.Site, r.Reason = c.Function, c.Where, c.Reason
 	p.dirt = true
+}
+
+// blocked notes why the policy forbids the link, or that it does not any more.
+func (p *presence) blocked(why string) {
+	if p == nil {
+		return
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.now.Blocked != why {
+		p.now.Blocked, p.dirt = why, true
+	}
 }
 
 // RunningNow lists the applications that run, the oldest first, and clears away

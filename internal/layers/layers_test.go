@@ -36,7 +36,7 @@ var allowed = map[string][]string{
 	},
 	"internal/device": {
 		"internal/cost", "internal/decide", "internal/energy", "internal/engine", "internal/link", "internal/link/identity",
-		"internal/link/shape", "internal/poll", "internal/profile", "internal/profile/store", "internal/relay",
+		"internal/link/shape", "internal/policy", "internal/poll", "internal/profile", "internal/profile/store", "internal/relay",
 		"internal/runner", "internal/runner/proc", "internal/wasi/stage", "internal/wire",
 	},
 	"internal/cost":              {"internal/energy"},

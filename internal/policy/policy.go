@@ -47,6 +47,9 @@ func (s State) metered() Maybe {
 	return s.Metered
 }
 
+// CountsBytes reports whether the bytes of such a network count for the month.
+func (s State) CountsBytes() bool { return s.metered() == Yes }
+
 // Policy is a parsed line of words. The zero Policy allows everything.
 type Policy struct {
 	all []clause

@@ -169,6 +169,9 @@ const (
 	assumedRate = 1e6
 	assumedDev  = 1.0
 	assumedRTT  = 50 * time.Millisecond
+	// On 3G that is 20 times too much, and a first attempt would be lost: there
+	// the rates are those of link profile 3g-2011.
+	assumed3GUp, assumed3GDown = 400e3 / 8, 1e6 / 8
 )
 
 // linkOf is a link as it was measured.
@@ -180,11 +183,15 @@ func linkOf(l *wire.LinkState, radio energy.Radio) cost.Link {
 	if out.RTT <= 0 {
 		out.RTT = assumedRTT
 	}
+	up, down := float64(assumedRate), float64(assumedRate)
+	if radio == energy.ThreeG {
+		up, down = assumed3GUp, assumed3GDown
+	}
 	if out.Up <= 0 {
-		out.Up, out.UpDev = assumedRate, assumedDev
+		out.Up, out.UpDev = up, assumedDev
 	}
 	if out.Down <= 0 {
-		out.Down, out.DownDev = assumedRate, assumedDev
+		out.Down, out.DownDev = down, assumedDev
 	}
 	return out
 }

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/clonecloud/clonecloud/internal/decide"
+	"github.com/clonecloud/clonecloud/internal/energy"
 	"github.com/clonecloud/clonecloud/internal/rewrite"
 	"github.com/clonecloud/clonecloud/internal/wasmbin"
 	"github.com/clonecloud/clonecloud/internal/wire"
@@ -194,5 +195,16 @@ func BenchmarkDecidedEntry(b *testing.B) {
 		if in.entered(0, args, results) == rewrite.LocalWatch {
 			in.left(0)
 		}
+	}
+}
+
+func TestALinkOfWhichNothingIsMeasuredIsTakenForItsKind(t *testing.T) {
+	wifi, third := linkOf(&wire.LinkState{Up: true}, energy.WiFi), linkOf(&wire.LinkState{Up: true}, energy.ThreeG)
+	if third.Up >= wifi.Up/10 || third.Down >= wifi.Down/5 || third.UpDev != assumedDev || third.DownDev != assumedDev {
+		t.Errorf("3G is taken for %+v, Wi-Fi for %+v", third, wifi)
+	}
+	measured := linkOf(&wire.LinkState{Up: true, RttSeconds: 0.3, UpBytesPerSecond: 7e4, DownBytesPerSecond: 9e4}, energy.ThreeG)
+	if measured.Up != 7e4 || measured.Down != 9e4 || measured.UpDev >= assumedDev || measured.RTT != 300*time.Millisecond {
+		t.Errorf("what was measured does not count: %+v", measured)
 	}
 }

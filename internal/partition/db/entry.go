@@ -54,6 +54,11 @@ type Move struct {
 	// Here and There are of all these calls in one run.
 	Here  partition.Cost `json:"here"`
 	There partition.Cost `json:"there"`
+	// Compute is what the clone computes of There, in seconds; BytesUp and
+	// BytesDown are of one call. All 0 in files that do not tell.
+	Compute   float64 `json:"compute,omitempty"`
+	BytesUp   float64 `json:"bytesUp,omitempty"`
+	BytesDown float64 `json:"bytesDown,omitempty"`
 }
 
 // file is the JSON in a file.
@@ -133,7 +138,7 @@ func (e *Entry) validate() error {
 	}
 	for _, m := range e.Moves {
 		if len(m.Context) == 0 || len(m.Context) > maxDepth || len(m.Function) > maxName || len(m.Site) > maxName ||
-			!sane(m.Here) || !sane(m.There) || !(m.Calls >= 0) {
+			!sane(m.Here) || !sane(m.There) || !(m.Calls >= 0) || !(m.Compute >= 0) || !(m.BytesUp >= 0) || !(m.BytesDown >= 0) {
 			return fmt.Errorf("the move of %.40q makes no sense", m.Function)
 		}
 	}
