@@ -5,6 +5,7 @@ package main
 import (
 	"context"
 	"encoding/binary"
+	"encoding/json"
 	"fmt"
 	"math/rand/v2"
 	"os"
@@ -16,6 +17,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/clonecloud/clonecloud/internal/device"
 	"github.com/clonecloud/clonecloud/internal/link"
 	"github.com/clonecloud/clonecloud/internal/link/identity"
 	"github.com/clonecloud/clonecloud/internal/rewrite"
@@ -283,7 +285,7 @@ func TestAFullDiskAtTheNodeEndsInALocalRun(t *testing.T) {
 		t.Errorf("exit code %d, stdout %q, stderr %q", code, stdout, stderr)
 	}
 	stdout, stderr, code = exitOf(t, b.command("run", "--where", "clone", "steps.wasm", "2", "1"))
-	if code != exitNoClone || stdout != "" || !strings.Contains(stderr, "no space left") {
+	if code != exitNoClone || stdout != "" || !strings.Contains(stderr, "its disk may be full") {
 		t.Errorf("exit code %d, stdout %q, stderr %q", code, stdout, stderr)
 	}
 }
@@ -397,5 +399,31 @@ func wholeCommit(t *testing.T, dir string, files int) {
 	}
 	if !(first == files && second == 0 || first == 0 && second == 2*files) {
 		t.Errorf("%d old and %d new files of %d and %d; %d entries", first, second, files, 2*files, len(entries))
+	}
+}
+
+// TestNothingMovesForAStreamThatRefusesOutput: each small call inside the one
+// that fell back would move, print, be refused, and run here.
+func TestNothingMovesForAStreamThatRefusesOutput(t *testing.T) {
+	b := newBench(t, true)
+	full, err := os.OpenFile("/dev/full", os.O_WRONLY, 0)
+	if err != nil {
+		t.Skip("needs /dev/full")
+	}
+	defer full.Close()
+	file := filepath.Join(b.dir, "report.json")
+	cmd := b.command("run", "--where", "clone", "--report", file, "steps.wasm", "300", "0")
+	cmd.Stdout = full
+	_ = cmd.Run()
+	data, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var r device.Report
+	if err := json.Unmarshal(data, &r); err != nil {
+		t.Fatal(err)
+	}
+	if n := r.Totals; n.Fallbacks < 1 || n.CallsClone+n.CallsDevice > 3 {
+		t.Errorf("%d calls moved, %d ran here, %d of them after an attempt: %.500s", n.CallsClone, n.CallsDevice, n.Fallbacks, data)
 	}
 }

@@ -28,7 +28,7 @@ type runCmd struct {
 	Where       string        `enum:"auto,device,clone" default:"auto" placeholder:"auto|device|clone" help:"Where heavy calls run."`
 	Dir         []string      `placeholder:"HOST[::GUEST]" sep:"none" help:"Show the guest a folder; ':ro' appended: read-only."`
 	Env         []string      `placeholder:"K=V" sep:"none" help:"Set a variable in the guest's environment."`
-	Objective   string        `enum:"time,energy,balanced" default:"time" placeholder:"time" help:"What auto saves: time, energy, or both."`
+	Objective   string        `enum:"time,energy,balanced" default:"time" placeholder:"time" help:"What auto saves: time, energy, or both (balanced): ${enum}."`
 	MaxSlowdown float64       `default:"2" placeholder:"X" help:"How much slower a call may be that saves energy."`
 	Engine      string        `enum:"auto,compiler,interpreter" default:"auto" placeholder:"NAME" help:"compiler or interpreter, not the best that works."`
 	Offload     []string      `placeholder:"FUNC" sep:"none" help:"Offer this function too, by name or index."`

@@ -32,7 +32,13 @@ func (*serveCmd) exits() string {
 listen, or its folder cannot be written`
 }
 
-func (c *serveCmd) Run(a *app) error {
+func (c *serveCmd) Run(a *app) (err error) {
+	var pages uint32
+	if c.MaxMemory != "" {
+		if pages, err = parsePages(c.MaxMemory); err != nil {
+			return err // before anybody is told where to pair
+		}
+	}
 	data := c.Data
 	if data == "" {
 		data = filepath.Join(a.home, "node")
@@ -80,12 +86,6 @@ func (c *serveCmd) Run(a *app) error {
 		kind = k.String()
 	}
 	a.say("serving on %v as %s (%s, engine %s); the URL above pairs one device within %v", l.Addr(), name, own.ID().Short(), kind, pairing.Lifetime)
-	var pages uint32
-	if c.MaxMemory != "" {
-		if pages, err = parsePages(c.MaxMemory); err != nil {
-			return err
-		}
-	}
 	n := node.New(node.Config{
 		MaxPages: pages, CallLimit: c.CallLimit,
 		Listener: l, Data: data, Software: "clonecloud " + softwareVersion(), Engine: kind,

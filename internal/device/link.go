@@ -546,13 +546,13 @@ func (k *linkKeeper) abandon(reason string) {
 }
 
 // switchOff ends every offload and the link.
-func (k *linkKeeper) switchOff() {
-	k.abandon("offloading was switched off")
-	k.cancel("offloading was switched off")
+func (k *linkKeeper) switchOff(reason string) {
+	k.abandon(reason)
+	k.cancel(reason)
 	k.close()
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	k.sayDown("offloading was switched off")
+	k.sayDown(reason)
 }
 
 // sayDown tells the runner that there is no link, also when the keeper has

@@ -158,8 +158,9 @@ func (t *teller) event(f *wire.Frame) {
 // watchEvery is how often the conditions are looked at that end offloads.
 const watchEvery = 200 * time.Millisecond
 
-// watchOutput abandons attempts when nobody reads the guest's stdout any more
-// (PROTOCOL rule 20). The guest finds out when it writes, as it would alone.
+// watchOutput ends offloads when nobody reads the guest's stdout any more
+// (PROTOCOL rule 20): whatever moved then would move for nobody. The guest finds
+// out when it writes, as it would alone.
 func watchOutput(stdout *os.File, lk *linkKeeper) (stop func()) {
 	if stdout == nil {
 		return func() {}
@@ -168,7 +169,7 @@ func watchOutput(stdout *os.File, lk *linkKeeper) (stop func()) {
 		if !readerGone(stdout) {
 			return true
 		}
-		lk.abandon("nobody reads the program's output any more")
+		lk.switchOff("nobody reads the program's output any more")
 		return false
 	})
 }
@@ -179,7 +180,7 @@ func watchSwitch(store *identity.Store, lk *linkKeeper) (stop func()) {
 		if store.Enabled() {
 			return true
 		}
-		lk.switchOff()
+		lk.switchOff("offloading was switched off")
 		return false
 	})
 }

@@ -150,7 +150,7 @@ func (x *connection) runFrame(f *wire.Frame, m proto.Message) error {
 		if err != nil {
 			delete(x.uploads, f.Run)
 			u.discard()
-			x.refuse(f.Run, refusal(wire.RefuseCode_REFUSE_HASH, err.Error()))
+			x.refuse(f.Run, x.badUpload(err))
 			return nil
 		}
 		if done {
@@ -164,6 +164,19 @@ func (x *connection) runFrame(f *wire.Frame, m proto.Message) error {
 		}
 	}
 	return nil
+}
+
+// badUpload says why a module was not taken.
+func (x *connection) badUpload(err error) *refused {
+	var own *storeError
+	if !errors.As(err, &own) {
+		return refusal(wire.RefuseCode_REFUSE_HASH, err.Error())
+	}
+	x.log.Error("keep a device's module", "error", err, "hint", "make room in the folder that --data names")
+	return &refused{
+		code: wire.RefuseCode_REFUSE_INTERNAL, text: "the node could not store the module",
+		hint: "its disk may be full: the node's log says more",
+	}
 }
 
 // open starts a run whose module is here, or asks for the module.

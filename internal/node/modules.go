@@ -199,8 +199,16 @@ func (u *upload) chunk(m *wire.ModuleChunk, body []byte) (done bool, err error) 
 		return false, errors.New("the module does not match its hash")
 	}
 	defer u.discardLocked()
-	return true, u.store.keep(u.open.ModuleSha256, u.data)
+	if err := u.store.keep(u.open.ModuleSha256, u.data); err != nil {
+		return false, &storeError{err}
+	}
+	return true, nil
 }
+
+// storeError is a fault of the node's own disk: its text is the operator's.
+type storeError struct{ error }
+
+func (e *storeError) Unwrap() error { return e.error }
 
 // discard ends the upload, whatever became of it.
 func (u *upload) discard() {

@@ -72,6 +72,8 @@ func (r *deviceRun) offloadCall(c *rewrite.Candidate, args, results []uint64, re
 	case offload.Fail:
 		engine.Throw(&diverged{end.Text})
 	case offload.RunLocal:
+		// What a stream refuses once it will refuse again, one small call at a time.
+		r.refused = r.refused || end.Reason.Why == offload.WhyOutput
 		r.decide.failed(c.K, took, end.Reason)
 		r.pipe.tell(Event{Ended: fmt.Sprintf("%x", end.Attempt[:])})
 		report.Where, report.Fallback, report.Reason = siteDevice, true, end.Reason.String()

@@ -42,6 +42,7 @@ type deviceRun struct {
 	unarmed   []bool // candidates whose calls never move, by K; nil: none
 	offloads  int    // calls that were to move
 	asked     int    // calls of armed stubs, where OffloadEvery counts them
+	refused   bool   // output of an attempt had another result than assumed: no more move
 	outermost bool   // no stub has been entered since it was called
 
 	arms    *arming

@@ -146,14 +146,20 @@ func candidates(graph *callgraph.Graph, offload, only []string) (all, entries []
 
 // CheckImports names every import that nothing here provides.
 func CheckImports(m *wasmbin.Module) error {
-	known := map[string]bool{}
-	for fn := wasi.Fn(1); fn.Valid(); fn++ {
-		known[fn.String()] = true
+	known := map[string]wasi.Func{}
+	for _, f := range wasi.FuncsOf(nil) {
+		known[f.Name] = f
 	}
 	var missing []string
 	for _, im := range m.Imports {
-		if im.Module == wasi.ModuleName && im.Kind == wasmbin.KindFunc && known[im.Name] {
-			continue
+		if f, ok := known[im.Name]; ok && im.Module == wasi.ModuleName && im.Kind == wasmbin.KindFunc {
+			if sameSignature(f, m.Types[im.Type]) {
+				continue
+			}
+			return &Unsupported{
+				Reason: fmt.Sprintf("it imports %s.%s with another signature than WASI preview 1 gives it", im.Module, im.Name),
+				Advice: "the program, or the library it was linked with, is built wrongly: build it for wasm32-wasip1 with a current toolchain",
+			}
 		}
 		missing = append(missing, im.Module+"."+im.Name+providerHint(im.Module))
 	}
@@ -171,6 +177,12 @@ func CheckImports(m *wasmbin.Module) error {
 		Advice: "only WASI preview 1 is provided: build the program for wasm32-wasip1; clonecloud inspect APP.wasm lists all that it imports",
 	}
 }
+
+func sameSignature(f wasi.Func, t wasmbin.FuncType) bool {
+	return slices.EqualFunc(f.Params, t.Params, sameType) && slices.EqualFunc(f.Results, t.Results, sameType)
+}
+
+func sameType(a wasi.ValType, b wasmbin.ValType) bool { return byte(a) == byte(b) }
 
 // providerHint says what would provide the imports of a module.
 func providerHint(module string) string {

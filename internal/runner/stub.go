@@ -53,8 +53,8 @@ func engineTypes(in []wasmbin.ValType) []engine.ValType {
 // entered is a stub's question: where does this call of candidate k run? args
 // and results share memory, as on the engine's stack.
 func (r *deviceRun) entered(k int, args, results []uint64) rewrite.Status {
-	if r.rerun != nil || r.doomed > 0 || k >= len(r.g.out.Candidates) {
-		return rewrite.Local // bound to a log, about to trap, or not one of ours
+	if r.rerun != nil || r.doomed > 0 || r.refused || k >= len(r.g.out.Candidates) {
+		return rewrite.Local // bound to a log, about to trap, output refused, or not one of ours
 	}
 	if r.unarmed != nil && r.unarmed[k] {
 		return rewrite.Local
